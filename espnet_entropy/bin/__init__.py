@@ -1,0 +1,1 @@
+"""Thin command-line modules; the logic is in the packages."""

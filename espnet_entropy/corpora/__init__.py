@@ -1,0 +1,1 @@
+"""A raw corpus becomes a data directory; one module per corpus."""

@@ -1,0 +1,1 @@
+"""Units to the entropy of the next unit, in nats."""

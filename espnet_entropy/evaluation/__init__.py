@@ -1,0 +1,1 @@
+"""What groups are worth: boundary figures, tables, plots."""

@@ -1,0 +1,1 @@
+"""Run a command in pieces, here or on a cluster."""

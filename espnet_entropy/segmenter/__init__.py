@@ -1,0 +1,1 @@
+"""Entropy to groups: criteria, baselines, calibration to a target rate."""

@@ -1,0 +1,1 @@
+"""Adapters to ESPnet's tasks; the only package that imports espnet2."""

@@ -1,0 +1,1 @@
+"""Waveform to units: features on one frame grid, then a quantizer."""

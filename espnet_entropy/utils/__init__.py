@@ -1,0 +1,1 @@
+"""What every step shares: configuration, atomic files, shards, failures, progress."""
