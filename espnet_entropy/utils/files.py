@@ -9,9 +9,10 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
-import numpy as np
+if TYPE_CHECKING:
+    import numpy as np
 
 
 @contextmanager
@@ -74,6 +75,8 @@ def fingerprint(config: Mapping[str, Any], arrays: Mapping[str, np.ndarray] | No
         config: plain values (those JSON knows).
         arrays: named arrays; names, dtypes, shapes and bytes count.
     """
+    import numpy as np  # here, so that the launcher and stamps start without it
+
     digest = hashlib.sha256(
         json.dumps(config, sort_keys=True, ensure_ascii=False, default=str).encode()
     )

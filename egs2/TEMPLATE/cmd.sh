@@ -1,0 +1,9 @@
+# How long stages are run. A site's own settings go to cmd.local.sh beside this file (git-ignored).
+#   long_cmd:  tokenizing, scoring: JOB=1:nj pieces
+#   train_cmd: training
+long_cmd="${root:?source path.sh first}/utils/run.pl --resume"
+train_cmd="${root}/utils/run.pl"
+if [ -f "${root}/egs2/TEMPLATE/cmd.local.sh" ]; then
+    . "${root}/egs2/TEMPLATE/cmd.local.sh"
+fi
+export long_cmd train_cmd

@@ -1,0 +1,64 @@
+import pytest
+
+from espnet_entropy.launch.stamp import main
+
+
+@pytest.fixture
+def stage(tmp_path, capsys):
+    (tmp_path / "conf.yaml").write_text("k: 1")
+    out = tmp_path / "out"
+
+    def run(action, settings="nj", remake="false"):
+        main(
+            [action, str(tmp_path / "s.json"), "--stage", "tokenize", "--settings", settings]
+            + ["--inputs", str(tmp_path / "conf.yaml"), "--outputs", str(out), "--remake", remake]
+        )
+        return capsys.readouterr().out.strip()
+
+    return run
+
+
+def test_a_stage_is_run_once(stage, tmp_path):
+    assert stage("check") == "run"
+    assert stage("check") == "run"  # begun, killed, run again: not done
+    (tmp_path / "out").mkdir()
+    stage("write")
+    assert stage("check") == "done"
+
+
+def test_a_stage_whose_output_was_removed_runs_again(stage, tmp_path):
+    (tmp_path / "out").mkdir()
+    stage("write")
+    (tmp_path / "out").rmdir()
+    assert stage("check") == "run"
+
+
+def test_a_stale_stage_says_what_changed_and_is_remade_on_demand(stage, tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "old").touch()
+    stage("write")
+    (tmp_path / "conf.yaml").write_text("k: 2")
+    with pytest.raises(ValueError, match=r"conf.yaml has changed.*--stage tokenize --remake true"):
+        stage("check")
+    with pytest.raises(ValueError, match="settings were 'nj' and are now 'other'"):
+        stage("check", settings="other")
+    assert (tmp_path / "out" / "old").exists()
+    assert stage("check", remake="true") == "run"
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_half_done_stage_is_not_continued_with_other_settings(stage):
+    assert stage("check") == "run"
+    with pytest.raises(ValueError, match="made from something else"):
+        stage("check", settings="other")
+
+
+def test_a_missing_input_says_which_stages_to_run(stage, tmp_path):
+    (tmp_path / "conf.yaml").unlink()
+    with pytest.raises(ValueError, match="run the stages before it first"):
+        stage("check")
+
+
+def test_a_stage_that_made_nothing_is_not_stamped(stage):
+    with pytest.raises(ValueError, match="ended without making"):
+        stage("write")

@@ -1,0 +1,87 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from kaldiio import load_scp
+
+from espnet_entropy.utils.failures import FailureLog
+from espnet_entropy.utils.shards import ShardedArk, plan_shards
+
+
+@given(st.lists(st.integers(0, 50), max_size=40), st.integers(1, 60))
+def test_plan_keeps_every_utterance_in_order_and_fills_shards(sizes, shard_size):
+    corpus = {f"u{i:03d}": size for i, size in enumerate(sizes)}
+    plan = plan_shards(corpus, shard_size)
+    assert [utt for shard in plan for utt in shard] == list(corpus)
+    for shard in plan[:-1]:
+        assert sum(corpus[u] for u in shard) >= shard_size
+        assert sum(corpus[u] for u in shard[:-1]) < shard_size
+
+
+def make(utts):
+    for utt in utts:
+        n = int(utt[1:])
+        yield utt, np.full((n, 2), n, dtype=np.float32)
+
+
+PLAN = [["u1", "u2"], ["u3"], ["u4", "u5"]]
+
+
+def test_shards_merge_in_order_whatever_the_number_of_jobs(tmp_path):
+    for nj in (1, 2, 3):
+        ark = ShardedArk(tmp_path / str(nj), "scored", PLAN, "key")
+        for job in reversed(range(1, nj + 1)):
+            ark.run(make, job, nj)
+        assert list(ark.merge()) == ["u1", "u2", "u3", "u4", "u5"]
+        read = load_scp(str(tmp_path / str(nj) / "scored.scp"))
+        assert all((read[utt] == int(utt[1:])).all() for utt in read)
+    first = (tmp_path / "1/shards/scored.3.ark").read_bytes()
+    assert first == (tmp_path / "3/shards/scored.3.ark").read_bytes()
+
+
+def test_finished_shards_are_kept_and_missing_ones_are_named(tmp_path):
+    ark = ShardedArk(tmp_path, "scored", PLAN, "key")
+    ark.write(1, make(PLAN[1]))
+    assert ark.pending() == [0, 2]
+    with pytest.raises(ValueError, match=r"lacks shard\(s\) 1, 3"):
+        ark.merge()
+
+
+def test_an_exception_inside_a_shard_leaves_it_pending(tmp_path):
+    ark = ShardedArk(tmp_path, "scored", PLAN, "key")
+
+    def breaks(utts):
+        yield from make(utts[:1])
+        raise OSError("no space left on device")
+
+    with pytest.raises(OSError, match="no space"):
+        ark.write(0, breaks(PLAN[0]))
+    assert ark.pending() == [0, 1, 2]
+
+
+def test_shards_of_another_model_are_refused(tmp_path):
+    ShardedArk(tmp_path, "scored", PLAN, "key").run(make)
+    with pytest.raises(ValueError, match="of another model or utterance list"):
+        ShardedArk(tmp_path, "scored", PLAN, "other").pending()
+
+
+def test_failed_utterances_are_listed_counted_and_limited(tmp_path):
+    ark = ShardedArk(tmp_path, "scored", PLAN, "key")
+    ark.run(
+        lambda utts: (
+            (u, ValueError("bad\nfile")) if u == "u2" else p for p in make(utts) for u in [p[0]]
+        )
+    )
+    with pytest.raises(
+        ValueError, match=r"1 of 5 utterances failed.*tolerated 5.0%(?s:.*)u2: bad file"
+    ):
+        ark.merge()
+    assert list(ark.merge(max_failed=0.2)) == ["u1", "u3", "u4", "u5"]
+    assert (tmp_path / "scored.failed").read_text() == "u2 bad file\n"
+
+
+def test_all_failed_is_never_tolerated():
+    log = FailureLog("x", None, max_failed=1.0)
+    log.add("a", "broken")
+    with pytest.raises(ValueError, match="1 of 1"):
+        log.close(total=1)

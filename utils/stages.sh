@@ -1,0 +1,60 @@
+# Numbered and named stages with stamps. Source it after options.sh; it needs the variables
+# stage, stop_stage (number or name), remake, and the array stages (the one list of names).
+#
+#   run_stage NAME "INPUT FILES" "OUTPUTS" "SETTINGS" function
+#
+# A stage that is done and whose inputs and settings are unchanged is skipped. If they changed, the
+# run stops and says what changed; --remake true removes the outputs and makes them anew.
+stamp_dir=exp/stamps
+
+stage_number() { # number or name -> number
+    local i
+    for i in "${!stages[@]}"; do
+        if [ "$1" = "${stages[${i}]}" ] || [ "$1" = "$((i + 1))" ]; then
+            echo "$((i + 1))"
+            return
+        fi
+    done
+    if [[ $1 =~ ^[0-9]+$ ]] && [ "$1" -gt "${#stages[@]}" ]; then
+        echo "$1"
+        return
+    fi
+    echo "error: no stage '$1'; stages: $(list_stages)" >&2
+    return 1
+}
+
+list_stages() {
+    local i
+    for i in "${!stages[@]}"; do printf '%d %s%s' "$((i + 1))" "${stages[${i}]}" "${1:-, }"; done | sed 's/, $//'
+}
+
+log() { echo "$(date '+%Y-%m-%dT%H:%M:%S') $*" >&2; }
+
+run_stage() {
+    local name=$1 inputs=$2 outputs=$3 settings=$4 body=$5 number state
+    number=$(stage_number "${name}") || exit 2
+    if [ "${number}" -lt "${first_stage}" ] || [ "${number}" -gt "${last_stage}" ]; then
+        return 0
+    fi
+    # shellcheck disable=SC2086  # lists of paths without spaces, split on purpose
+    state=$(python3 -m espnet_entropy.launch.stamp check "${stamp_dir}/${name}.json" \
+        --stage "${name}" --settings "${settings}" --inputs ${inputs} --outputs ${outputs} \
+        --remake "${remake}") || exit 2
+    if [ "${state}" = done ]; then
+        log "stage ${number} ${name}: done before, nothing changed"
+        return 0
+    fi
+    log "stage ${number} ${name}: ${inputs:-nothing} -> ${outputs}"
+    SECONDS=0
+    "${body}"
+    # shellcheck disable=SC2086
+    python3 -m espnet_entropy.launch.stamp write "${stamp_dir}/${name}.json" \
+        --stage "${name}" --settings "${settings}" --inputs ${inputs} --outputs ${outputs} || exit 2
+    log "stage ${number} ${name}: finished in ${SECONDS} s"
+}
+
+# first_stage and last_stage from --stage and --stop_stage
+select_stages() {
+    first_stage=$(stage_number "${stage}") || exit 2
+    last_stage=$(stage_number "${stop_stage}") || exit 2
+}
