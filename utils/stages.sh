@@ -1,3 +1,4 @@
+# shellcheck disable=SC2154  # stages, stage, stop_stage and remake come from the script that sources it
 # Numbered and named stages with stamps. Source it after options.sh; it needs the variables
 # stage, stop_stage (number or name), remake, and the array stages (the one list of names).
 #
@@ -40,7 +41,7 @@ run_stage() {
     state=$(python3 -m espnet_entropy.launch.stamp check "${stamp_dir}/${name}.json" \
         --stage "${name}" --settings "${settings}" --inputs ${inputs} --outputs ${outputs} \
         --remake "${remake}") || exit 2
-    if [ "${state}" = done ]; then
+    if [ "${state}" = "done" ]; then
         log "stage ${number} ${name}: done before, nothing changed"
         return 0
     fi

@@ -1,1 +1,70 @@
-"""A raw corpus becomes a data directory; one module per corpus."""
+"""A raw corpus becomes a data directory; one module per corpus.
+
+A corpus is a function ``prepare(source: Path, out: Path, **options)`` that writes
+``<out>/<set>/`` with :func:`espnet_entropy.corpora.data_dir.write_data_dir`, and a line here.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import inspect
+import typing
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from espnet_entropy.utils.config import check_choice, from_dict
+
+CORPORA: dict[str, str] = {
+    "mini_synth": "espnet_entropy.corpora.mini_synth.prepare:prepare",
+    "speechocean762": "espnet_entropy.corpora.speechocean762:prepare",
+    "mboshi_french": "espnet_entropy.corpora.mboshi_french:prepare",
+    "ljspeech_mini": "espnet_entropy.corpora.ljspeech_mini:prepare",
+    "librivox_smoke": "espnet_entropy.corpora.librivox_smoke:prepare",
+}
+
+
+def get_corpus(name: str) -> Callable[..., None]:
+    """The ``prepare`` function of a corpus, its module imported now.
+
+    Raises:
+        ValueError: for an unknown corpus.
+    """
+    check_choice(name, CORPORA, "corpus")
+    module, _, function = CORPORA[name].partition(":")
+    prepare: Callable[..., None] = getattr(importlib.import_module(module), function)
+    return prepare
+
+
+def prepare_corpus(
+    name: str, source: str | Path | None, out: str | Path, options: Mapping[str, Any] | None = None
+) -> None:
+    """Write the data directories of a corpus, its options checked by name and type.
+
+    Args:
+        name: a key of :data:`CORPORA`.
+        source: the corpus folder; ``None`` for a corpus that is generated.
+        out: where the sets go: ``<out>/<set>/``.
+        options: keyword arguments of the corpus's ``prepare``.
+
+    Raises:
+        ValueError: for an unknown corpus or option, a wrong type, or a missing folder.
+    """
+    prepare = get_corpus(name)
+    signature = inspect.signature(prepare).parameters
+    hints = typing.get_type_hints(prepare)
+    if source is not None and not Path(source).is_dir():
+        raise ValueError(
+            f"{source}: no such folder; expected the corpus '{name}'. Name it in db.local.sh."
+        )
+    if source is None and type(None) not in typing.get_args(hints["source"]):
+        raise ValueError(f"{name}: --source is missing; expected the folder of the corpus.")
+    fields = [
+        (p.name, hints[p.name], dataclasses.field(default=p.default))
+        for p in signature.values()
+        if p.name not in ("source", "out")
+    ]
+    checked: Any = from_dict(dataclasses.make_dataclass("Options", fields), options or {}, name)
+    values = {field: getattr(checked, field) for field, *_ in fields}
+    prepare(None if source is None else Path(source), Path(out), **values)

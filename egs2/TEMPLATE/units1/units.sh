@@ -1,0 +1,155 @@
+#!/usr/bin/env bash
+# Units, entropy LM and calibrated groups of a corpus: the numbered stages, once for all corpora.
+# Called by egs2/<corpus>/units1/run.sh from that directory; `./run.sh --help` lists the options.
+# shellcheck disable=SC2154  # the options become variables in parse_options
+set -euo pipefail
+
+template=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+. "${template}/../../utils/options.sh"
+. "${template}/../../utils/stages.sh"
+# shellcheck disable=SC2034  # read by utils/stages.sh
+stages=(data format fit_tokenizer tokenize train_entropy_lm score_entropy calibrate boundaries report)
+
+option stage            str  1     "first stage, number or name: $(list_stages)"
+option stop_stage       str  100   "last stage, number or name"
+option remake           bool false "remove and make anew what was made from other inputs or settings"
+option nj               int  2     "pieces of a long stage at the same time"
+option ngpu             int  0     "GPUs for training; with 1 or more, stages that gain from one use it"
+option train_set        str  train "set that trains quantizer and LM"
+option valid_set        str  valid "set that stops training and calibrates"
+option test_sets        list test  "sets on which rates are reported"
+option other_sets       list ""    "sets of other corpora: scored for drift, never trained on"
+option boundary_sets    list ""    "sets whose reference boundaries are compared"
+option tokenizer_config file conf/tokenizer.yaml        "features and quantizer"
+option lm_config        str conf/train_entropy_lm.yaml "ESPnet's LM training configuration"
+option segmenter_config str conf/segmenter.yaml        "criteria, rates, default"
+option lm_context       int  2048  "units in a packed training line and in the scorer's window"
+option lm_args          str  ""    "further options for ESPnet's LM training"
+option data_opts        str  ""    "options for local/data.sh"
+option max_failed       str  0.05  "largest tolerated share of utterances that fail in a stage"
+parse_options "$@"
+
+. "${template}/path.sh"
+. "${template}/cmd.sh"
+. "${template}/db.sh"
+select_stages
+
+device=cpu
+if [ "${ngpu}" -gt 0 ]; then device=cuda; fi
+
+each_set() { # PREFIX SUFFIX -> the path of every set
+    local name
+    for name in ${sets}; do printf '%s/%s/%s ' "$1" "${name}" "$2"; done
+}
+
+pieces() { # NAME COMMAND ARGS...: as nj pieces
+    # shellcheck disable=SC2154,SC2086  # long_cmd: a command and its options
+    ${long_cmd} JOB=1:"${nj}" "exp/logs/$1.JOB.log" "${@:2}" --job JOB --nj "${nj}"
+}
+
+in_pieces() { # NAME COMMAND ARGS...: as nj pieces, then merged
+    pieces "$@"
+    "${@:2}" --merge --max_failed "${max_failed}"
+}
+
+data() {
+    # shellcheck disable=SC2086  # options, split on purpose
+    ./local/data.sh ${data_opts}
+}
+
+format() {
+    local name
+    for name in ${sets}; do
+        in_pieces "format_${name}" python3 -m espnet_entropy.bin.format_audio --data "data/${name}" --out "dump/raw/${name}"
+    done
+}
+
+fit_tokenizer() {
+    local fit=(python3 -m espnet_entropy.bin.fit_quantizer --config "${tokenizer_config}"
+        --data "dump/raw/${train_set}" --out exp/tokenizer --device "${device}")
+    pieces fit_tokenizer "${fit[@]}"
+    # shellcheck disable=SC2086  # train_cmd: a command and its options
+    ${train_cmd} --gpu "${ngpu}" exp/logs/fit_tokenizer.log "${fit[@]}" --max_failed "${max_failed}"
+}
+
+tokenize() {
+    local name
+    for name in ${sets}; do
+        in_pieces "tokenize_${name}" python3 -m espnet_entropy.bin.tokenize --model exp/tokenizer \
+            --data "dump/raw/${name}" --out "dump/units/${name}" --device "${device}"
+    done
+}
+
+train_entropy_lm() {
+    local name
+    for name in "${train_set}" "${valid_set}"; do
+        python3 -m espnet_entropy.bin.pack_units --units "dump/units/${name}/units.scp" --context "${lm_context}" \
+            --out "dump/packed/${name}"
+    done
+    # shellcheck disable=SC2086  # train_cmd and lm_args: words, split on purpose
+    ${train_cmd} --gpu "${ngpu}" exp/logs/train_entropy_lm.log python3 -m espnet_entropy.bin.lm_train \
+        --config "${lm_config}" --ngpu "${ngpu}" --output_dir exp/entropy_lm --resume true \
+        --use_preprocessor false --token_list "dump/packed/${train_set}/tokens.txt" \
+        --train_data_path_and_name_and_type "dump/packed/${train_set}/packed.scp,text,kaldi_ark" \
+        --valid_data_path_and_name_and_type "dump/packed/${valid_set}/packed.scp,text,kaldi_ark" \
+        --train_shape_file "dump/packed/${train_set}/text_shape" \
+        --valid_shape_file "dump/packed/${valid_set}/text_shape" ${lm_args}
+    python3 -m espnet_entropy.bin.export_entropy_lm --exp exp/entropy_lm --units_meta "dump/units/${train_set}/meta.yaml" \
+        --out exp/entropy_lm/export
+}
+
+score_entropy() {
+    local name
+    for name in ${sets}; do
+        in_pieces "score_${name}" python3 -m espnet_entropy.bin.score_entropy --model exp/entropy_lm/export \
+            --units "dump/units/${name}" --out "dump/scored/${name}" --device "${device}"
+    done
+}
+
+calibrate() {
+    local dumps
+    mapfile -t dumps < <(for name in ${valid_set} ${test_sets} ${other_sets}; do echo "dump/scored/${name}"; done)
+    python3 -m espnet_entropy.bin.calibrate --scored "dump/scored/${valid_set}" --config "${segmenter_config}" \
+        --out exp/calibration/calibration.yaml \
+        --report "${dumps[@]}"
+    python3 -m espnet_entropy.bin.pack_model --tokenizer exp/tokenizer --entropy_lm exp/entropy_lm/export \
+        --calibration exp/calibration/calibration.yaml --config "${segmenter_config}" \
+        --recipe "$(pwd)" --out exp/compressor
+}
+
+boundaries() {
+    local name
+    for name in ${boundary_sets}; do
+        python3 -m espnet_entropy.bin.evaluate_boundaries --scored "dump/scored/${name}" --data "dump/raw/${name}" \
+            --calibration exp/calibration/calibration.yaml --out "exp/boundaries/${name}"
+    done
+}
+
+report() {
+    python3 -m espnet_entropy.bin.report_units --exp exp --out exp/report
+}
+
+have_data() { # the SETS that local/data.sh could make: other corpora may be absent here
+    local name found=""
+    for name in "$@"; do
+        if [ -f "data/${name}/wav.scp" ]; then found+="${name} "; fi
+    done
+    echo "${found}"
+}
+
+sets="${train_set} ${valid_set} ${test_sets}"
+run_stage data "" "$(each_set data wav.scp)" "${data_opts}" data
+# shellcheck disable=SC2086
+other_sets=$(have_data ${other_sets}) boundary_sets=$(have_data ${boundary_sets})
+sets="${sets} ${other_sets}"
+run_stage format "$(each_set data wav.scp)" "dump/raw" "" format
+run_stage fit_tokenizer "dump/raw/${train_set}/wav.scp ${tokenizer_config}" exp/tokenizer "" fit_tokenizer
+run_stage tokenize "exp/tokenizer/tokenizer.yaml $(each_set dump/raw wav.scp)" dump/units "" tokenize
+run_stage train_entropy_lm "$(each_set dump/units units.scp) ${lm_config}" "dump/packed exp/entropy_lm" \
+    "context ${lm_context} ${lm_args}" train_entropy_lm
+run_stage score_entropy "exp/entropy_lm/export/config.yaml $(each_set dump/units units.scp)" dump/scored "" \
+    score_entropy
+run_stage calibrate "$(each_set dump/scored scored.scp) ${segmenter_config}" "exp/calibration exp/compressor" "" \
+    calibrate
+run_stage boundaries "exp/calibration/calibration.yaml" "exp/boundaries" "${boundary_sets}" boundaries
+run_stage report "exp/calibration/calibration.yaml" exp/report "" report

@@ -1,0 +1,11 @@
+#!/usr/bin/env bash
+# mboshi_french: Mboshi (Bantu) with French translations.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")"
+
+../../TEMPLATE/units1/units.sh \
+    --train_set train \
+    --valid_set valid \
+    --test_sets dev \
+    --boundary_sets dev \
+    "$@"

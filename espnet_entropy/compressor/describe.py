@@ -1,0 +1,61 @@
+"""``espnet-entropy info``: what a model directory is."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from espnet_entropy.compressor.model_dir import ModelDirectory
+from espnet_entropy.segmenter.calibrate import CalibrationTable
+from espnet_entropy.utils.config import read_yaml, to_dict
+
+
+def describe(directory: Path, as_json: bool = False) -> str:
+    """A model directory in words: its parts, sizes, criteria and rates.
+
+    Nothing but the YAML files is read.
+
+    Raises:
+        ValueError: if it is not a model directory.
+    """
+    model = ModelDirectory.open(directory)
+    table = CalibrationTable.load(model.calibration)
+    content: dict[str, Any] = {
+        "model": str(directory),
+        **to_dict(model.manifest),
+        "tokenizer_config": read_yaml(model.tokenizer / "tokenizer.yaml"),
+        "entropy_lm_config": read_yaml(model.entropy_lm / "config.yaml"),
+        "bytes": sum(f.stat().st_size for f in Path(directory).rglob("*") if f.is_file()),
+        "calibration": [
+            {
+                "criterion": entry.name,
+                "target_rate": entry.target_rate,
+                "achieved_rate": entry.achieved_rate,
+                "threshold_nats": entry.config.threshold,
+            }
+            for entry in table.entries
+        ],
+    }
+    if as_json:
+        return json.dumps(content, indent=1, ensure_ascii=False)
+    return _in_words(content)
+
+
+def _in_words(content: dict[str, Any]) -> str:
+    lines = [
+        f"model       {content['model']} ({content['bytes'] / 1e6:.1f} MB)",
+        f"tokenizer   {content['tokenizer']}: {content['tokenizer_config']['features']}, "
+        f"K = {content['num_clusters']}, 50 units per second",
+        f"entropy LM  {content['entropy_lm']}",
+        f"default     criterion {content['criterion']}, {content['rate']:g} groups per second",
+        "",
+        f"{'criterion':<24}{'target Hz':>10}{'achieved Hz':>13}{'threshold (nats)':>18}",
+    ]
+    for entry in content["calibration"]:
+        threshold = entry["threshold_nats"]
+        lines.append(
+            f"{entry['criterion']:<24}{entry['target_rate']:>10g}{entry['achieved_rate']:>13.2f}"
+            + (f"{threshold:>18.4f}" if threshold is not None else f"{'-':>18}")
+        )
+    return "\n".join(lines)

@@ -1,0 +1,145 @@
+"""The model directory: tokenizer, entropy LM and calibration as one thing that can be moved.
+
+::
+
+    compressor/
+      model.yaml         what belongs together: the parts' fingerprints
+      tokenizer/         features and quantizer
+      entropy_lm/        model.safetensors, config.yaml
+      calibration.yaml   thresholds for criteria and rates
+      README.md          model card
+"""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from espnet_entropy.utils.config import load_config, write_yaml
+from espnet_entropy.utils.files import atomic_write
+
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """Content of ``model.yaml``.
+
+    Attributes:
+        format: version of the layout.
+        tokenizer: fingerprint of features and quantizer.
+        entropy_lm: fingerprint of the LM.
+        num_clusters: codebook size K.
+        criterion: the segmenter's default criterion.
+        rate: its default rate, groups per second.
+    """
+
+    format: int
+    tokenizer: str
+    entropy_lm: str
+    num_clusters: int
+    criterion: str
+    rate: float
+
+
+@dataclass(frozen=True)
+class ModelDirectory:
+    """Paths and manifest of a model directory.
+
+    Use :meth:`open` to read one and :meth:`assemble` to make one.
+    """
+
+    path: Path
+    manifest: Manifest
+
+    @property
+    def tokenizer(self) -> Path:
+        """Directory of the tokenizer."""
+        return self.path / "tokenizer"
+
+    @property
+    def entropy_lm(self) -> Path:
+        """Directory of the entropy LM."""
+        return self.path / "entropy_lm"
+
+    @property
+    def calibration(self) -> Path:
+        """File of the calibrated thresholds."""
+        return self.path / "calibration.yaml"
+
+    @classmethod
+    def open(cls, path: str | Path) -> ModelDirectory:
+        """Read ``model.yaml`` and check that every part is there.
+
+        Raises:
+            ValueError: naming what is missing, or a layout of another version.
+        """
+        path = Path(path)
+        if not path.is_dir():
+            raise ValueError(
+                f"{path}: no such model directory; a recipe makes one (egs2/mini_synth/asr1/run.sh "
+                "makes egs2/mini_synth/units1/exp/compressor)."
+            )
+        parts = ("model.yaml", "tokenizer", "entropy_lm", "calibration.yaml")
+        missing = [name for name in parts if not (path / name).exists()]
+        if missing:
+            raise ValueError(
+                f"{path}: not a model directory: lacks {', '.join(missing)}. Give the directory "
+                "that holds model.yaml (exp/compressor of a recipe)."
+            )
+        manifest = load_config(Manifest, path / "model.yaml")
+        if manifest.format != FORMAT:
+            raise ValueError(
+                f"{path}/model.yaml: format {manifest.format}, but this version reads format "
+                f"{FORMAT}; use the version of espnet_entropy that wrote it, or make it anew."
+            )
+        return cls(path, manifest)
+
+    @classmethod
+    def assemble(
+        cls,
+        path: str | Path,
+        tokenizer: str | Path,
+        entropy_lm: str | Path,
+        calibration: str | Path,
+        criterion: str,
+        rate: float,
+        card: str,
+    ) -> ModelDirectory:
+        """Copy the parts into ``path`` after checking that they belong together.
+
+        Args:
+            path: the new directory; ``model.yaml`` is written last.
+            tokenizer: directory of a saved ``Tokenizer``.
+            entropy_lm: directory of a saved ``EntropyLM``.
+            calibration: file of a saved ``CalibrationTable``.
+            criterion: default criterion; must be calibrated.
+            rate: default rate in Hz; must be calibrated.
+            card: text of the model card (Markdown).
+
+        Raises:
+            ValueError: if a part was made for another tokenizer or LM.
+        """
+        from espnet_entropy.compressor.parts import check_parts, load_parts
+
+        parts = load_parts(Path(tokenizer), Path(entropy_lm), Path(calibration))
+        check_parts(parts)
+        parts.table.lookup(criterion, rate)
+        path = Path(path)
+        path.mkdir(parents=True, exist_ok=True)
+        for name, source in (("tokenizer", tokenizer), ("entropy_lm", entropy_lm)):
+            shutil.copytree(source, path / name, dirs_exist_ok=True)
+        shutil.copyfile(calibration, path / "calibration.yaml")
+        with atomic_write(path / "README.md") as stream:
+            stream.write(card)
+        manifest = Manifest(
+            format=FORMAT,
+            tokenizer=parts.tokenizer.fingerprint,
+            entropy_lm=parts.lm.fingerprint,
+            num_clusters=parts.tokenizer.num_clusters,
+            criterion=criterion,
+            rate=float(rate),
+        )
+        write_yaml(path / "model.yaml", manifest)
+        return cls(path, manifest)

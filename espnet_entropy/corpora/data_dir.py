@@ -1,0 +1,335 @@
+"""Kaldi/ESPnet data directories: the one form in which every corpus meets the toolkit.
+
+``wav.scp``, ``utt2spk``, ``spk2utt``; optionally ``text``, ``text.<suffix>`` (translations, phone
+strings), ``spk2<what>``, ``ctm.words`` and ``ctm.phones`` (with ``alignment.yaml``), and Kaldi's
+``segments``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from espnet_entropy.corpora.alignment import (
+    TIERS,
+    AlignmentInfo,
+    Interval,
+    read_ctm,
+    write_alignment_info,
+    write_ctm,
+)
+from espnet_entropy.utils.files import atomic_write
+
+if TYPE_CHECKING:
+    import numpy as np
+
+
+class Segment(NamedTuple):
+    """A line of Kaldi's ``segments``: a part of a recording, in seconds."""
+
+    recording: str
+    start: float
+    end: float
+
+
+@dataclass(frozen=True)
+class Utterance:
+    """What a corpus knows about one utterance.
+
+    Args:
+        utt: its id, without white space, beginning with the speaker's (the custom of ESPnet).
+        wav: path of its audio file; relative ones are meant from the recipe directory.
+        speaker: speaker id.
+        text: what was said, or ``None``.
+        texts: further texts by suffix: ``{"fr": …}`` becomes ``text.fr``.
+        words: aligned words, seconds, or ``None``.
+        phones: aligned phones, seconds, or ``None``.
+    """
+
+    utt: str
+    wav: str
+    speaker: str
+    text: str | None = None
+    texts: Mapping[str, str] = field(default_factory=dict)
+    words: list[Interval] | None = None
+    phones: list[Interval] | None = None
+
+
+@dataclass(frozen=True)
+class DataDir:
+    """A data directory in memory; every table is keyed by utterance id, in sorted order.
+
+    Args:
+        path: the directory.
+        wavs: audio file of each utterance (of its recording, where there are segments).
+        utt2spk: speaker of each utterance.
+        texts: by suffix, ``""`` being ``text`` itself, then by utterance.
+        segments: the part of the file that an utterance is; empty without ``segments``.
+        speakers: ``spk2<what>`` tables other than ``spk2utt``, by file name, then by speaker.
+    """
+
+    path: Path
+    wavs: dict[str, str]
+    utt2spk: dict[str, str]
+    texts: dict[str, dict[str, str]]
+    segments: dict[str, Segment] = field(default_factory=dict)
+    speakers: dict[str, dict[str, str]] = field(default_factory=dict)
+
+    @classmethod
+    def read(cls, path: str | Path, base: str | Path | None = None) -> DataDir:
+        """Read a data directory.
+
+        Args:
+            path: the directory.
+            base: where relative audio paths start; the current directory by default.
+
+        Raises:
+            ValueError: for a missing or malformed file, or an utterance without speaker or audio.
+        """
+        path = Path(path)
+        if not path.is_dir():
+            raise ValueError(f"{path}: no such data directory; check the path or run stage 'data'.")
+        wavs = {utt: _plain_path(path, utt, wav) for utt, wav in read_scp(path / "wav.scp").items()}
+        if base is not None:
+            wavs = {utt: str(Path(base) / wav) for utt, wav in wavs.items()}
+        segments = read_segments(path / "segments") if (path / "segments").is_file() else {}
+        if segments:
+            lost = [utt for utt, segment in segments.items() if segment.recording not in wavs]
+            _refuse(path, lost, "in 'segments' name a recording that 'wav.scp' lacks")
+            wavs = {utt: wavs[segment.recording] for utt, segment in segments.items()}
+        utt2spk = read_scp(path / "utt2spk")
+        _refuse(path, [utt for utt in wavs if utt not in utt2spk], "have no speaker in 'utt2spk'")
+        return cls(
+            path=path,
+            wavs={utt: wavs[utt] for utt in sorted(wavs)},
+            utt2spk={utt: utt2spk[utt] for utt in sorted(wavs)},
+            texts={
+                file.name[5:]: read_scp(file, allow_empty=True)
+                for file in sorted(path.glob("text*"))
+                if is_text(file)
+            },
+            segments=segments,
+            speakers={
+                file.name: read_scp(file)
+                for file in sorted(path.glob("spk2*"))
+                if file.name != "spk2utt"
+            },
+        )
+
+    def load_audio(self, utt: str, max_seconds: float | None = None) -> np.ndarray:
+        """(T,) float32, 16 kHz, mono: see :func:`espnet_entropy.corpora.audio.load_audio`."""
+        from espnet_entropy.corpora.audio import MAX_SECONDS, load_audio
+
+        limit = MAX_SECONDS if max_seconds is None else max_seconds
+        if utt not in self.segments:
+            return load_audio(self.wavs[utt], limit)
+        _, start, end = self.segments[utt]
+        return load_audio(self.wavs[utt], limit, start, end)
+
+    def utterances(self) -> Iterator[Utterance]:
+        """Every utterance with its texts and its alignments as they stand (shift not applied)."""
+        if self.segments:
+            raise ValueError(f"{self.path}: has 'segments'; run stage 'format' first to cut them.")
+        tiers = {tier: self.path / f"ctm.{tier}" for tier in TIERS}
+        aligned = {tier: read_ctm(file) for tier, file in tiers.items() if file.is_file()}
+        for utt, wav in self.wavs.items():
+            texts = {suffix: table[utt] for suffix, table in self.texts.items() if utt in table}
+            yield Utterance(
+                utt=utt,
+                wav=wav,
+                speaker=self.utt2spk[utt],
+                text=texts.pop("", None),
+                texts=texts,
+                words=aligned.get("words", {}).get(utt),
+                phones=aligned.get("phones", {}).get(utt),
+            )
+
+
+def scan(path: str | Path, allow_empty: bool = False) -> tuple[dict[str, str], list[str]]:
+    """Read ``<key> <rest of the line>`` lines together with what is wrong with them.
+
+    Returns:
+        The table in file order (first occurrence of a key), and one message per defect.
+    """
+    path = Path(path)
+    try:
+        content = path.read_bytes().decode("utf-8")
+    except OSError as error:
+        return {}, [f"{path}: cannot be read ({error.strerror}); expected '<id> <value>' lines."]
+    except UnicodeDecodeError as error:
+        return {}, [f"{path}: not UTF-8 (byte {error.start}); convert it with iconv."]
+    table: dict[str, str] = {}
+    problems: list[str] = []
+    lines = content.split("\n")
+    if lines[-1] == "":
+        lines.pop()
+    for number, line in enumerate(lines, start=1):
+        key, _, value = line.strip().replace("\t", " ", 1).partition(" ")
+        if not key:
+            problems.append(f"{path}, line {number}: blank; remove it.")
+        elif key in table:
+            problems.append(f"{path}, line {number}: '{key}' occurs twice; expected it once.")
+        else:
+            table[key] = value.strip()
+            if not table[key] and not allow_empty:
+                problems.append(f"{path}, line {number}: '{key}' has no value; expected one.")
+    return table, problems
+
+
+def read_scp(path: str | Path, allow_empty: bool = False) -> dict[str, str]:
+    """Read ``<key> <rest of the line>`` lines (``wav.scp``, ``utt2spk``, …) in file order.
+
+    Args:
+        path: the file, UTF-8.
+        allow_empty: accept a key alone (an empty text).
+
+    Raises:
+        ValueError: naming file and line: unreadable, not UTF-8, blank line, key twice, no value.
+    """
+    table, problems = scan(path, allow_empty)
+    if problems:
+        raise ValueError(problems[0])
+    return table
+
+
+def write_scp(path: str | Path, table: Mapping[str, object]) -> None:
+    """Write ``<key> <value>`` lines sorted by key, atomically."""
+    with atomic_write(path) as stream:
+        stream.writelines(f"{key} {value}".rstrip() + "\n" for key, value in sorted(table.items()))
+
+
+def read_segments(path: str | Path) -> dict[str, Segment]:
+    """Read Kaldi's ``segments``: ``<utt> <recording> <start> <end>``, seconds.
+
+    Raises:
+        ValueError: naming file and utterance, for another shape or ``end <= start``.
+    """
+    return {utt: parse_segment(path, utt, value) for utt, value in read_scp(path).items()}
+
+
+def parse_segment(path: str | Path, utt: str, value: str) -> Segment:
+    """One line of ``segments`` after the id.
+
+    Raises:
+        ValueError: for another shape or impossible times.
+    """
+    parts = value.split()
+    try:
+        recording, start, end = parts[0], float(parts[1]), float(parts[2])
+        if len(parts) != 3 or not 0.0 <= start < end < float("inf"):
+            raise ValueError
+    except (ValueError, IndexError):
+        raise ValueError(
+            f"{path}: {utt}: expected '<recording> <start> <end>' in seconds with "
+            f"0 <= start < end, got {value!r}."
+        ) from None
+    return Segment(recording, start, end)
+
+
+def is_text(file: Path) -> bool:
+    """Whether a file of a data directory is ``text`` or ``text.<suffix>``."""
+    return file.name == "text" or (file.name.startswith("text.") and len(file.name) > 5)
+
+
+def write_data_dir(
+    path: str | Path,
+    utts: Iterable[Utterance],
+    speakers: Mapping[str, Mapping[str, str]] | None = None,
+    alignment: AlignmentInfo | None = None,
+) -> None:
+    """Write a data directory, sorted by utterance id; files of an earlier one are replaced.
+
+    Args:
+        path: the directory.
+        utts: the utterances, in any order. Each text must be there for all or for none.
+        speakers: ``spk2<what>`` tables by file name; speakers without utterance are left out.
+        alignment: what to say in ``alignment.yaml``.
+
+    Raises:
+        ValueError: for no utterance, an id twice or with white space, no audio path, or a text
+            that only some have.
+    """
+    path = Path(path)
+    table: dict[str, Utterance] = {}
+    for utt in utts:
+        if utt.utt in table:
+            raise ValueError(f"{path}: utterance '{utt.utt}' occurs twice; expected unique ids.")
+        for name, value in (("id", utt.utt), ("speaker", utt.speaker)):
+            if len(value.split()) != 1 or value != value.strip():
+                raise ValueError(
+                    f"{path}: utterance '{utt.utt}': {name} {value!r}; expected one word."
+                )
+        _plain_path(path, utt.utt, utt.wav)
+        table[utt.utt] = utt
+    if not table:
+        raise ValueError(f"{path}: no utterances to write; check the source and the options.")
+    spk2utt: dict[str, list[str]] = {}
+    for name in sorted(table):
+        spk2utt.setdefault(table[name].speaker, []).append(name)
+
+    files: dict[str, Mapping[str, object]] = {
+        **_text_files(path, table),
+        "utt2spk": {name: utt.speaker for name, utt in table.items()},
+        "spk2utt": {speaker: " ".join(names) for speaker, names in spk2utt.items()},
+        **{
+            file: {speaker: value for speaker, value in values.items() if speaker in spk2utt}
+            for file, values in (speakers or {}).items()
+        },
+        "wav.scp": {name: utt.wav for name, utt in table.items()},  # last: all else is there
+    }
+    intervals = {
+        "ctm.words": {name: utt.words for name, utt in table.items() if utt.words is not None},
+        "ctm.phones": {name: utt.phones for name, utt in table.items() if utt.phones is not None},
+    }
+    aligned = {file: found for file, found in intervals.items() if found}
+    _remove_stale(path, {*files, *aligned, *(["alignment.yaml"] if alignment else [])})
+    for file, found in aligned.items():
+        write_ctm(path / file, found)
+    if alignment is not None:
+        write_alignment_info(path, alignment)
+    for file, values in files.items():
+        write_scp(path / file, values)
+
+
+def _text_files(path: Path, table: Mapping[str, Utterance]) -> dict[str, dict[str, str]]:
+    """File name to its lines, white space made single; each must cover all utterances."""
+    files: dict[str, dict[str, str]] = {}
+    for name, utt in table.items():
+        found = {f"text.{suffix}": text for suffix, text in utt.texts.items()}
+        if utt.text is not None:
+            found["text"] = utt.text
+        for file, text in found.items():
+            files.setdefault(file, {})[name] = " ".join(text.split())
+    for file, lines in files.items():
+        lost = [name for name in table if name not in lines]
+        _refuse(path, lost, f"have no '{file}' though others have")
+    return files
+
+
+def _remove_stale(path: Path, keep: set[str]) -> None:
+    for pattern in ("text*", "spk2*", "ctm.*", "alignment.yaml", "segments"):
+        for file in path.glob(pattern):
+            if file.name not in keep and file.is_file():
+                file.unlink()
+
+
+def _plain_path(path: Path, utt: str, wav: str) -> str:
+    """``wav`` unless it is empty or a Kaldi pipe: those run commands, so they are refused."""
+    if wav.rstrip().endswith("|") or wav.lstrip().startswith("|"):
+        raise ValueError(
+            f"{path / 'wav.scp'}: {utt}: {wav!r} is a pipe; expected a path to an audio file. "
+            "Run the command beforehand and name its output."
+        )
+    if not wav.strip():
+        raise ValueError(f"{path / 'wav.scp'}: {utt}: no path; expected an audio file.")
+    return wav
+
+
+def _refuse(path: Path, utts: list[str], what: str) -> None:
+    if utts:
+        some = ", ".join(utts[:5]) + (", …" if len(utts) > 5 else "")
+        raise ValueError(
+            f"{path}: {len(utts)} utterance(s) {what}: {some}. Run validate_data_dir on it."
+        )

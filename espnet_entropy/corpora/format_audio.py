@@ -1,0 +1,177 @@
+"""Every utterance decodable, 16 kHz and mono: ``data/<set>`` -> ``dump/raw/<set>``.
+
+The work is cut into fixed shards of utterances. A shard is finished when its list exists; the
+list names what it was made from, so a file that was mended since is done again.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import soundfile
+
+from espnet_entropy.corpora.alignment import read_alignment_info
+from espnet_entropy.corpora.audio import MAX_SECONDS, is_native
+from espnet_entropy.corpora.data_dir import DataDir, write_data_dir, write_scp
+from espnet_entropy.tokenizer.grid import FRAME_LENGTH, SAMPLE_RATE
+from espnet_entropy.utils.failures import FailureLog
+from espnet_entropy.utils.files import atomic_write, fingerprint
+from espnet_entropy.utils.progress import progress
+from espnet_entropy.utils.shards import plan_shards
+
+SHARD_UTTERANCES = 200  # about 10 minutes of audio: seconds of work to lose, few files
+
+
+def format_audio(
+    data_dir: str | Path,
+    out_dir: str | Path,
+    job: int = 1,
+    nj: int = 1,
+    max_seconds: float = MAX_SECONDS,
+) -> None:
+    """Check the audio of the unfinished shards of one job, and convert what needs it.
+
+    Every file is decoded whole. A 16 kHz mono file stays where it is; of any other, and of a
+    segment, a 16-bit FLAC is written below ``<out_dir>/audio``. Call :func:`merge` afterwards.
+
+    Args:
+        data_dir: the data directory.
+        out_dir: the formatted one.
+        job: which job this is, from 1.
+        nj: number of jobs; the result does not depend on it.
+        max_seconds: the longest utterance accepted.
+
+    Raises:
+        ValueError: for an unusable data directory; a bad utterance is noted, not raised.
+    """
+    if not 1 <= job <= nj:
+        raise ValueError(f"job: expected 1..{nj}, got {job}.")
+    work = _Work(data_dir, out_dir, max_seconds)
+    mine = [i for i in range(job - 1, len(work.shards), nj) if work.finished(i) is None]
+    total = sum(len(work.shards[index]) for index in mine)
+    with progress((), f"format {work.out.name}", total=total) as bar:
+        for index in mine:
+            work.run(index, bar.update)
+
+
+def merge(
+    data_dir: str | Path,
+    out_dir: str | Path,
+    max_seconds: float = MAX_SECONDS,
+    max_failed: float = 0.05,
+) -> int:
+    """Write the formatted data directory from the finished shards.
+
+    All files of ``data_dir`` come along without the failed utterances; ``utt2num_samples``
+    (16 kHz) is added, and ``failed.txt`` says what was skipped and why.
+
+    Args:
+        data_dir: as in :func:`format_audio`.
+        out_dir: as in :func:`format_audio`.
+        max_seconds: as in :func:`format_audio`.
+        max_failed: the largest tolerated share of failed utterances (0..1).
+
+    Returns:
+        Number of utterances written.
+
+    Raises:
+        ValueError: naming the unfinished shards, or if too many utterances failed.
+    """
+    work = _Work(data_dir, out_dir, max_seconds)
+    done = [work.finished(index) for index in range(len(work.shards))]
+    missing = [str(index + 1) for index, shard in enumerate(done) if shard is None]
+    if missing:
+        raise ValueError(
+            f"{work.out}: shard(s) {', '.join(missing[:10])} of {len(done)} are not finished; "
+            "run the stage again, finished ones are kept."
+        )
+    failures = FailureLog("format_audio", work.out / "failed.txt", max_failed)
+    wavs: dict[str, str] = {}
+    lengths: dict[str, int] = {}
+    for shard in done:
+        assert shard is not None
+        for utt, reason in shard.failed.items():
+            failures.add(utt, reason)
+        for utt, (wav, samples) in shard.done.items():
+            wavs[utt], lengths[utt] = wav, samples
+    failures.close(total=len(work.data.wavs))
+    write_scp(work.out / "utt2num_samples", lengths)
+    kept = dataclasses.replace(work.data, wavs=wavs, segments={})
+    info = None
+    if (work.data.path / "alignment.yaml").is_file():
+        info = read_alignment_info(work.data.path)
+    write_data_dir(work.out, kept.utterances(), work.data.speakers, info)
+    return len(wavs)
+
+
+class _Shard(NamedTuple):
+    """A finished shard: path and number of samples, or why not, by utterance."""
+
+    key: str
+    done: dict[str, tuple[str, int]]
+    failed: dict[str, str]
+
+
+class _Work:
+    """The plan of one data directory, and one shard of it at a time."""
+
+    def __init__(self, data_dir: str | Path, out_dir: str | Path, max_seconds: float) -> None:
+        self.data, self.out, self.max_seconds = DataDir.read(data_dir), Path(out_dir), max_seconds
+        if self.data.path.resolve() == self.out.resolve():
+            raise ValueError(f"{self.out}: the output is the input; choose another directory.")
+        self.shards = plan_shards(dict.fromkeys(self.data.wavs, 1), SHARD_UTTERANCES)
+
+    def finished(self, index: int) -> _Shard | None:
+        """What a shard holds, or ``None`` if it is to be made (again)."""
+        path = self._list(index)
+        if not path.is_file():
+            return None
+        shard = _Shard(**json.loads(path.read_text(encoding="utf-8")))
+        return shard if shard.key == self._key(index) else None
+
+    def run(self, index: int, tick: Callable[[int], object]) -> None:
+        """Make one shard; its list comes last."""
+        shard = _Shard(self._key(index), {}, {})
+        for utt in self.shards[index]:
+            try:
+                shard.done[utt] = self._format(utt)
+            except ValueError as error:
+                shard.failed[utt] = str(error)
+            tick(1)
+        with atomic_write(self._list(index)) as stream:
+            json.dump(shard._asdict(), stream, ensure_ascii=False, indent=0)
+
+    def _format(self, utt: str) -> tuple[str, int]:
+        """Path and number of samples of one utterance that is fit for use."""
+        samples = self.data.load_audio(utt, self.max_seconds)
+        wav = self.data.wavs[utt]
+        if len(samples) < FRAME_LENGTH:
+            raise ValueError(
+                f"{wav}: {len(samples)} samples at 16 kHz; expected at least {FRAME_LENGTH} (one "
+                "unit). Remove it or join it to its neighbour."
+            )
+        if utt in self.data.segments or not is_native(wav):
+            wav = str(self.out / "audio" / f"{utt.replace('%', '%25').replace('/', '%2F')}.flac")
+            encoded = io.BytesIO()
+            soundfile.write(encoded, samples, SAMPLE_RATE, format="FLAC", subtype="PCM_16")
+            with atomic_write(wav, "wb") as stream:
+                stream.write(encoded.getvalue())
+        return wav, len(samples)
+
+    def _list(self, index: int) -> Path:
+        return self.out / "shards" / f"audio.{index + 1}.json"
+
+    def _key(self, index: int) -> str:
+        """Changes with the shard's utterances, their files (size, time) and the limit."""
+        sources = []
+        for utt in self.shards[index]:
+            file = Path(self.data.wavs[utt])
+            stat = file.stat() if file.exists() else None
+            state = (stat.st_size, stat.st_mtime_ns) if stat else None
+            sources.append((utt, str(file), state, self.data.segments.get(utt)))
+        return fingerprint({"sources": sources, "max_seconds": self.max_seconds})

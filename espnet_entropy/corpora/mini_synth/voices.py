@@ -1,0 +1,46 @@
+"""The speakers: accents and voice variants of espeak-ng, chosen to sound clearly different.
+
+Chosen from all 104 variants by the distance of their mean spectra and pitches; those that clip,
+whisper, sound like machines or echo (their silence is not digital) are left out.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Voice:
+    """One speaker.
+
+    Args:
+        name: speaker id.
+        espeak: espeak-ng's accent and variant.
+        rate: usual words per minute.
+        pitch: usual pitch, 0 to 99.
+        pitch_range: liveliness, 0 to 99.
+    """
+
+    name: str
+    espeak: str
+    rate: int
+    pitch: int
+    pitch_range: int
+
+
+KNOWN = (
+    Voice("us_m1", "en-us+m1", 165, 45, 50),
+    Voice("us_belinda", "en-us+belinda", 172, 52, 55),
+    Voice("rp_reed", "en-gb-x-rp+Reed", 158, 50, 60),
+    Voice("rp_annie", "en-gb-x-rp+Annie", 178, 46, 45),
+    Voice("sco_m7", "en-gb-scotland+m7", 170, 40, 65),
+    Voice("sco_f1", "en-gb-scotland+f1", 160, 48, 50),
+    Voice("car_quincy", "en-029+quincy", 168, 55, 45),
+    Voice("nyc_steph", "en-us-nyc+steph", 182, 50, 40),
+)
+HELD_OUT = (
+    Voice("lan_grandma", "en-gb-x-gbclan+grandma", 166, 48, 50),
+    Voice("wmd_m8", "en-gb-x-gbcwmd+m8", 160, 50, 55),
+    Voice("us_mario", "en-us+Mario", 174, 55, 50),
+    Voice("car_linda", "en-029+linda", 170, 42, 60),
+)

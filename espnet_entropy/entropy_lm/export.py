@@ -1,0 +1,127 @@
+"""A checkpoint of ESPnet's LM task -> a directory of safetensors and YAML.
+
+Reads ESPnet's files without importing espnet2 and without unpickling objects.
+"""
+
+from __future__ import annotations
+
+import datetime
+import math
+import pickle
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from espnet_entropy.entropy_lm.config import EntropyLMConfig, ModelCard
+from espnet_entropy.entropy_lm.dump import read_meta
+from espnet_entropy.entropy_lm.model import EntropyLM
+from espnet_entropy.entropy_lm.storage import load_weights, save
+from espnet_entropy.utils.config import from_dict, read_yaml
+
+# What ESPnet's record of losses holds besides tensors: numpy numbers and durations.
+PLAIN_VALUES = [
+    np.float64(0).__reduce__()[0],  # numpy's maker of scalars, wherever this version keeps it
+    np.dtype,
+    *(type(np.dtype(name)) for name in ("float32", "float64", "int32", "int64")),
+    datetime.timedelta,
+]
+PREFIX = "lm.lm."  # ESPnetLanguageModel.lm is our adapter, whose .lm is the EntropyLM
+
+
+def load_checkpoint(path: Path) -> dict[str, Any]:
+    """A torch file that holds tensors, numbers and plain containers only.
+
+    Raises:
+        ValueError: if it is missing, damaged, or holds objects that would run code.
+    """
+    if not path.is_file():
+        raise ValueError(f"{path}: no such checkpoint; has the training finished an epoch?")
+    try:
+        with torch.serialization.safe_globals(PLAIN_VALUES):
+            content = torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise ValueError(
+            f"{path}: not a checkpoint of plain tensors ({reason}); it is damaged or would run "
+            "code when read. Train again or take another file."
+        ) from error
+    if not isinstance(content, dict):
+        raise ValueError(f"{path}: expected a state dictionary, got {type(content).__name__}.")
+    return content
+
+
+def _config(args: dict[str, Any], dedup: bool, where: str) -> EntropyLMConfig:
+    """Sizes from ESPnet's ``config.yaml``."""
+    if args.get("lm") != "entropy_lm":
+        raise ValueError(f"{where}: expected 'lm: entropy_lm', got {args.get('lm')!r}.")
+    num_clusters = len(args["token_list"]) - 1
+    conf = {"num_clusters": num_clusters} | (args.get("lm_conf") or {}) | {"dedup": dedup}
+    return from_dict(EntropyLMConfig, conf, f"{where}: lm_conf")
+
+
+def _training(exp: Path) -> dict[str, Any]:
+    """Epoch and validation loss of the best epoch, as ESPnet recorded them."""
+    path = exp / "checkpoint.pth"
+    if not path.is_file():  # users delete it to save space; the weights do not need it
+        return {}
+    stats = load_checkpoint(path)["reporter"]["stats"]
+    losses = {
+        e: float(s["valid"]["loss"]) for e, s in stats.items() if "loss" in s.get("valid", {})
+    }
+    if not losses:
+        return {}
+    best = min(losses, key=lambda e: losses[e])
+    nll = losses[best]
+    return {
+        "epochs": max(losses),
+        "best_epoch": best,
+        "valid_nll": round(nll, 4),  # nats per token, the documents' ends included
+        "valid_perplexity": round(math.exp(nll), 3),
+    }
+
+
+def export(
+    exp: str | Path,
+    out: str | Path,
+    units_meta: str | Path | None = None,
+    checkpoint: str = "valid.loss.best.pth",
+) -> ModelCard:
+    """Write ``model.safetensors`` and ``config.yaml`` of a trained entropy LM.
+
+    Args:
+        exp: ESPnet's output directory.
+        out: directory to write.
+        units_meta: ``meta.yaml`` of the units that the LM is meant for; must name the
+            tokenizer of the training lines.
+        checkpoint: file in ``exp``.
+
+    Raises:
+        ValueError: if the parts are missing, damaged, or do not belong together.
+    """
+    exp = Path(exp)
+    args = read_yaml(exp / "config.yaml")
+    lines = Path(args["train_data_path_and_name_and_type"][0][0])
+    packed = read_meta(lines.parent / "meta.yaml")
+    config = _config(args, bool(packed.get("dedup", False)), str(exp / "config.yaml"))
+    metas = [(lines.parent / "meta.yaml", packed)]
+    if units_meta is not None:
+        metas.append((Path(units_meta), read_meta(units_meta)))
+    for path, meta in metas:
+        if meta["tokenizer"] != packed["tokenizer"] or meta["num_clusters"] != config.num_clusters:
+            raise ValueError(
+                f"{path}: tokenizer {meta['tokenizer']} with {meta['num_clusters']} units, but "
+                f"{exp} was trained on {packed['tokenizer']} with {config.num_clusters}."
+            )
+    model = EntropyLM(config)
+    state = load_checkpoint(exp / checkpoint)
+    # what does not begin with the prefix stays as it is, and is refused as unexpected
+    weights = {name.removeprefix(PREFIX): weight for name, weight in state.items()}
+    load_weights(model, weights, str(exp / checkpoint))
+    training = _training(exp) | {
+        "parameters": model.num_parameters(),
+        "units": packed.get("units"),
+        "checkpoint": checkpoint,
+    }
+    return save(model, out, str(packed["tokenizer"]), training)

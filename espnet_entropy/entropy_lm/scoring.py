@@ -1,0 +1,117 @@
+"""A set of units -> ``scored.scp``: (N, 2) float32, columns unit and entropy in nats."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from espnet_entropy.entropy_lm.config import read_card
+from espnet_entropy.entropy_lm.dump import UnitDump
+from espnet_entropy.entropy_lm.units import check_units
+from espnet_entropy.utils.config import write_yaml
+from espnet_entropy.utils.files import atomic_write
+from espnet_entropy.utils.progress import progress
+from espnet_entropy.utils.shards import ShardedArk, plan_shards
+
+if TYPE_CHECKING:  # torch is imported only where there is something to score
+    from espnet_entropy.entropy_lm.scorer import EntropyScorer
+
+
+class ScoreStage:
+    """The scoring of one set, in shards.
+
+    Args:
+        model: directory of an exported entropy LM.
+        units: ``dump/units/<set>``, with ``units.scp``, ``meta.yaml`` and ``utt2num_samples``.
+        out: ``dump/scored/<set>``.
+        shard_units: units per shard (about); a killed run loses at most one shard.
+
+    Raises:
+        ValueError: if the units come from another tokenizer than the LM's.
+    """
+
+    def __init__(
+        self, model: str | Path, units: str | Path, out: str | Path, shard_units: int = 50_000
+    ) -> None:
+        self.model, self.units, self.out = Path(model), Path(units), Path(out)
+        self.card = read_card(model)
+        self.dump = UnitDump(self.units / "units.scp")
+        found = self.dump.meta["tokenizer"]
+        if found != self.card.tokenizer:
+            raise ValueError(
+                f"{self.units}: made by tokenizer {found}, but {model} was trained for "
+                f"{self.card.tokenizer}; tokenize with that one or train an LM for these units."
+            )
+        lengths = self._lengths()
+        self.ark = ShardedArk(
+            self.out, "scored", plan_shards(lengths, shard_units), self.card.fingerprint
+        )
+
+    def _lengths(self) -> dict[str, int]:
+        """Units of each utterance, from the number of samples: the plan opens no archive."""
+        from espnet_entropy.tokenizer.grid import num_units
+
+        path = self.units / "utt2num_samples"
+        if not path.is_file():
+            raise ValueError(f"{path}: no such file; run the tokenizer stage again.")
+        samples = dict(line.split() for line in path.read_text(encoding="utf-8").splitlines())
+        missing = [utt for utt in self.dump.utterances if not samples.get(utt, "").isdigit()]
+        if missing:
+            raise ValueError(
+                f"{path}: no number of samples for {len(missing)} utterance(s), "
+                f"{', '.join(missing[:3])} first; run the tokenizer stage again."
+            )
+        return {utt: num_units(int(samples[utt])) for utt in self.dump.utterances}
+
+    def run(self, job: int = 1, nj: int = 1, device: str = "cpu") -> None:
+        """Score the unfinished shards of job ``job`` of ``nj``."""
+        pending = self.ark.pending(job, nj)
+        if not pending:
+            return
+        from espnet_entropy.entropy_lm.model import EntropyLM
+        from espnet_entropy.entropy_lm.scorer import EntropyScorer
+
+        scorer = EntropyScorer(EntropyLM.from_pretrained(self.model, device))
+        for index in progress(pending, "score", unit="shard"):
+            self.ark.write(index, self._score(scorer, self.ark.shards[index]))
+
+    def _score(
+        self, scorer: EntropyScorer, utterances: list[str]
+    ) -> Iterator[tuple[str, np.ndarray | Exception]]:
+        """Scores of one shard; the batches depend on the shard's list alone."""
+        units: dict[str, np.ndarray] = {}
+        failed: dict[str, Exception] = {}
+        for utt in utterances:
+            try:
+                units[utt] = check_units(self.dump.load(utt), self.card.model.num_clusters)
+            except ValueError as error:
+                failed[utt] = error
+        scores = dict(zip(units, scorer.score_batch(list(units.values())), strict=True))
+        for utt in utterances:
+            if utt in failed:
+                yield utt, failed[utt]
+            else:
+                yield utt, np.stack([units[utt], scores[utt]], axis=1).astype(np.float32)
+
+    def merge(self, max_failed: float = 0.05) -> int:
+        """Write ``scored.scp``, ``utt2num_samples`` and ``meta.yaml``.
+
+        Returns:
+            The number of scored utterances.
+        """
+        entries = self.ark.merge(max_failed)
+        source = (self.units / "utt2num_samples").read_text(encoding="utf-8").splitlines()
+        with atomic_write(self.out / "utt2num_samples") as stream:
+            stream.writelines(f"{line}\n" for line in source if line.split()[0] in entries)
+        write_yaml(
+            self.out / "meta.yaml",
+            {
+                "tokenizer": self.card.tokenizer,
+                "entropy_lm": self.card.fingerprint,
+                "num_clusters": self.card.model.num_clusters,
+            },
+        )
+        return len(entries)

@@ -1,0 +1,264 @@
+"""The supervisor of one task: ``python task.py STATE_DIR TASK`` (what every job script calls).
+
+Runs the task's command with its output in the task's log, and ends by writing the status file,
+atomically and last: a task has ended when its status file says so, whatever exit code a
+scheduler reports. On SIGTERM, SIGINT or SIGHUP, and when the launcher dies, it takes down
+everything that the command started, also in other sessions.
+
+Run by path and with ``python -I -S``: imports the standard library only.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from types import FrameType
+from typing import Any, Literal, TypedDict
+
+GRACE = 2.0  # seconds between SIGTERM and SIGKILL
+LAUNCHER = "ESPNET_ENTROPY_LAUNCHER"  # environment: process id of the launcher, if it is the parent
+_PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36  # linux/prctl.h
+
+
+class TaskPlan(TypedDict):
+    """One entry of ``plan.json``: ``hash`` is that of the command and the folder it runs in."""
+
+    log: str
+    command: str
+    cwd: str
+    hash: str
+    restarts: int
+    threads: int
+
+
+class Status(TypedDict):
+    """How a task ended; times in ISO 8601, ``elapsed`` in seconds."""
+
+    task: int
+    state: Literal["done", "failed", "cancelled"]
+    code: int
+    reason: str
+    host: str
+    start: str
+    end: str
+    elapsed: float
+    restarts: int
+    hash: str
+
+
+def read_plan(state: Path) -> dict[int, TaskPlan]:
+    """The tasks of ``plan.json``, by number."""
+    content = json.loads((state / "plan.json").read_text(encoding="utf-8"))
+    return {int(task): plan for task, plan in content["tasks"].items()}
+
+
+def status_path(state: Path, task: int, restarts: int) -> Path:
+    """The restart count is in the name: what an earlier attempt left is never taken for this."""
+    return state / "status" / f"{task}.{restarts}.json"
+
+
+def read_status(state: Path, task: int, plan: TaskPlan) -> Status | None:
+    """The status of a task's present attempt, or ``None`` if it has not ended."""
+    try:
+        content = status_path(state, task, plan["restarts"]).read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return None
+    status: Status = json.loads(content)
+    return status if status["hash"] == plan["hash"] else None
+
+
+def write_status(state: Path, status: Status) -> None:
+    """Write the status file atomically."""
+    path = status_path(state, status["task"], status["restarts"])
+    write_atomic(path, json.dumps(status))
+
+
+def write_atomic(path: Path, text: str) -> None:
+    """``espnet_entropy.utils.files.atomic_write`` without NumPy: the launcher starts in a blink."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with open(temporary, "w", encoding="utf-8") as stream:
+            stream.write(text)
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def now() -> str:
+    """The time, to a second, with the zone."""
+    return time.strftime("%Y-%m-%dT%H:%M:%S%z")
+
+
+def exit_code(returncode: int) -> int:
+    """The code as a shell gives it: 128 + N for a process killed by signal N."""
+    return returncode if returncode >= 0 else 128 - returncode
+
+
+def describe(code: int) -> str:
+    """What a code above 128 means, for the reader of a message; ``""`` for others.
+
+    Example:
+        >>> describe(137)
+        'killed by SIGKILL (out of memory?)'
+    """
+    with contextlib.suppress(ValueError):
+        if code > 128:
+            name = signal.Signals(code - 128).name
+            return f"killed by {name}{' (out of memory?)' if name == 'SIGKILL' else ''}"
+    return ""
+
+
+class _Cancelled(BaseException):
+    pass
+
+
+_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+
+
+def _cancel(signum: int, frame: FrameType | None) -> None:
+    _ignore_signals()  # one is enough: the rest must be tidied up in peace
+    raise _Cancelled(signum)
+
+
+def _ignore_signals() -> None:
+    for number in _SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
+
+
+def run_task(state: Path, task: int) -> int:
+    """Run task ``task`` of the plan in ``state``; returns its exit code."""
+    for number in _SIGNALS:
+        signal.signal(number, _cancel)
+    start, clock, host = now(), time.monotonic(), os.uname().nodename
+    plan = read_plan(state)[task]
+    ended: Literal["done", "failed", "cancelled"]
+    with open(plan["log"], "w", encoding="utf-8", errors="surrogateescape") as log:
+        try:
+            _adopt_descendants()
+            log.write(f"# {plan['command']}\n# Running on {host}\n# Started at {start}\n#\n")
+            log.flush()
+            code = _run_command(plan, log.fileno())
+            _ignore_signals()  # it has ended by itself: only the bookkeeping is left
+            ended, reason = ("failed" if code else "done"), describe(code)
+        except _Cancelled as cancelled:
+            _kill_descendants()
+            code, ended = 128 + cancelled.args[0], "cancelled"
+            reason = f"cancelled by {signal.Signals(cancelled.args[0]).name}"
+        except OSError as error:
+            code, ended, reason = 126, "failed", str(error)
+        elapsed = time.monotonic() - clock
+        log.seek(0, os.SEEK_END)
+        log.write(footer(code, elapsed, reason, plan["threads"]))
+    status = Status(
+        task=task,
+        state=ended,
+        code=code,
+        reason=reason,
+        host=host,
+        start=start,
+        end=now(),
+        elapsed=round(elapsed, 3),
+        restarts=plan["restarts"],
+        hash=plan["hash"],
+    )
+    write_status(state, status)
+    return code
+
+
+def footer(code: int, elapsed: float, reason: str, threads: int) -> str:
+    """The last lines of a log, as Kaldi's tools read them."""
+    why = f"# {reason}\n" if reason else ""
+    return (
+        f"{why}# Accounting: time={round(elapsed)} threads={threads}\n"
+        f"# Ended (code {code}) at {now()}, elapsed time {round(elapsed)} seconds\n"
+    )
+
+
+def _run_command(plan: TaskPlan, log: int) -> int:
+    environment = dict(os.environ)
+    environment.pop(LAUNCHER, None)
+    libc = _libc()
+
+    def die_with_supervisor() -> None:
+        libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+    # a failure anywhere in a pipe counts: `false | gzip` must not pass for success
+    process = subprocess.Popen(
+        ["bash", "-o", "pipefail", "-c", plan["command"]],
+        cwd=plan["cwd"],
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=log,
+        stderr=log,
+        preexec_fn=die_with_supervisor,
+    )
+    return exit_code(process.wait())
+
+
+def _libc() -> Any:
+    return ctypes.CDLL(None, use_errno=True)
+
+
+def _adopt_descendants() -> None:
+    """Orphans of the command become our children; SIGTERM comes when the launcher dies."""
+    libc = _libc()
+    libc.prctl(_PR_SET_CHILD_SUBREAPER, 1)
+    launcher = os.environ.get(LAUNCHER)
+    if launcher is None:  # under a scheduler: it ends its tasks itself
+        return
+    libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    if os.getppid() != int(launcher):  # it died before we could ask
+        _cancel(signal.SIGTERM, None)
+
+
+def _descendants() -> list[int]:
+    """Living processes below this one, whatever group or session they moved to."""
+    children: dict[int, list[int]] = {}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            with contextlib.suppress(OSError):
+                # "pid (name) state ppid …"; the name may hold anything, parentheses too
+                state, parent = (
+                    (entry / "stat").read_text(errors="replace").rpartition(")")[2].split()[:2]
+                )
+                if state not in "ZX":
+                    children.setdefault(int(parent), []).append(int(entry.name))
+    found: list[int] = []
+    queue = [os.getpid()]
+    while queue:
+        below = children.get(queue.pop(), [])
+        found += below
+        queue += below
+    return found
+
+
+def _kill_descendants() -> None:
+    """SIGTERM, and SIGKILL after the grace time, until nothing is left (or cannot be killed)."""
+    start = time.monotonic()
+    asked: set[int] = set()
+    while (alive := _descendants()) and time.monotonic() - start < 2 * GRACE:
+        late = time.monotonic() - start > GRACE
+        for pid in alive:
+            if late or pid not in asked:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL if late else signal.SIGTERM)
+                asked.add(pid)
+        with contextlib.suppress(ChildProcessError):
+            while os.waitpid(-1, os.WNOHANG)[0]:
+                pass
+        time.sleep(0.02)
+
+
+if __name__ == "__main__":
+    sys.exit(run_task(Path(sys.argv[1]), int(sys.argv[2])))

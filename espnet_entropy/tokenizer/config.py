@@ -1,0 +1,56 @@
+"""The options of a tokenizer: ``conf/tokenizer.yaml``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+FEATURES = ("mfcc", "hubert", "wavlm", "wav2vec2")
+QUANTIZERS = ("kmeans",)
+
+
+@dataclass(frozen=True)
+class KMeansConfig:
+    """How the codebook is fitted.
+
+    Attributes:
+        num_clusters: K, the codebook size.
+        max_frames: about how many frames to sample, spread evenly over all utterances.
+        max_hours: audio to look at, a seeded choice of utterances; ``None`` is all of it.
+        seed: decides the utterances, the frames and the first centroids.
+        max_iterations: the most passes over all sampled frames.
+        tolerance: stop when a pass lowers the inertia by less than this share.
+    """
+
+    num_clusters: int = 200
+    max_frames: int = 1_000_000
+    max_hours: float | None = None
+    seed: int = 0
+    max_iterations: int = 50
+    tolerance: float = 5e-4
+
+    def __post_init__(self) -> None:
+        for name, least in (("num_clusters", 2), ("max_frames", 2), ("max_iterations", 1)):
+            if getattr(self, name) < least:
+                raise ValueError(f"{name}: expected at least {least}, got {getattr(self, name)}.")
+        if self.max_hours is not None and not self.max_hours > 0:
+            raise ValueError(f"max_hours: expected more than 0 hours, got {self.max_hours}.")
+        if not self.tolerance >= 0:
+            raise ValueError(f"tolerance: expected a share of 0 or more, got {self.tolerance}.")
+
+
+@dataclass(frozen=True)
+class TokenizerConfig:
+    """What makes units out of waveforms.
+
+    Attributes:
+        features: kind of features.
+        features_conf: options of those features (``MfccConfig`` or ``SpeechModelConfig``).
+        quantizer: kind of quantizer.
+        quantizer_conf: how it is fitted.
+    """
+
+    features: Literal["mfcc", "hubert", "wavlm", "wav2vec2"] = "mfcc"
+    features_conf: dict[str, Any] = field(default_factory=dict)
+    quantizer: Literal["kmeans"] = "kmeans"
+    quantizer_conf: KMeansConfig = field(default_factory=KMeansConfig)

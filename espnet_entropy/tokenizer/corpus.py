@@ -1,0 +1,143 @@
+"""A data directory to units: shard by shard, in parallel jobs, resumable.
+
+Shapes: N units, T samples.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+
+from espnet_entropy.corpora.data_dir import DataDir, read_scp, write_scp
+from espnet_entropy.tokenizer.grid import SAMPLE_RATE
+from espnet_entropy.tokenizer.tokenizer import Tokenizer, check_wav, read_description
+from espnet_entropy.utils.config import write_yaml
+from espnet_entropy.utils.progress import progress
+from espnet_entropy.utils.shards import ShardedArk, plan_shards
+
+T = TypeVar("T")
+
+SHARD_SAMPLES = 600 * SAMPLE_RATE  # ten minutes of audio: 40 MB, and little to lose
+
+
+def tokenize_corpus(
+    model: str | Path,
+    data: str | Path,
+    out: str | Path,
+    job: int = 1,
+    nj: int = 1,
+    device: str = "cpu",
+) -> None:
+    """Make the unfinished shards of one job; call :func:`merge_units` after all jobs.
+
+    Args:
+        model: directory of the tokenizer.
+        data: formatted data directory (``wav.scp``, ``utt2num_samples``).
+        out: where ``units.scp`` and its archives go.
+        job: which job this is, from 1.
+        nj: number of jobs; the result does not depend on it.
+        device: where to compute.
+
+    Raises:
+        ValueError: for an unusable model or data directory, or if ``out`` holds the units of
+            another tokenizer; a bad utterance is listed as failed, not raised.
+    """
+    ark = _sharded(model, data, out)
+    mine = ark.pending(job, nj)
+    if not mine:
+        logging.info("%s: all shards of job %d/%d are finished", out, job, nj)
+        return
+    corpus = DataDir.read(data)
+    tokenizer = Tokenizer.from_pretrained(model, device)
+    with progress((), "tokenize", total=sum(len(ark.shards[i]) for i in mine)) as bar:
+
+        def make(utts: list[str]) -> Iterator[tuple[str, np.ndarray | Exception]]:
+            bar.update(len(utts))
+            return on_audio(corpus, utts, tokenizer.batch)
+
+        ark.run(make, job, nj)
+
+
+def merge_units(
+    model: str | Path, data: str | Path, out: str | Path, max_failed: float = 0.05
+) -> int:
+    """Write ``units.scp``, ``utt2num_samples`` and ``meta.yaml`` from the finished shards.
+
+    Args:
+        model: as in :func:`tokenize_corpus`.
+        data: as in :func:`tokenize_corpus`.
+        out: as in :func:`tokenize_corpus`.
+        max_failed: the largest tolerated share of failed utterances (0..1).
+
+    Returns:
+        Number of utterances with units.
+
+    Raises:
+        ValueError: naming missing shards, or if too many utterances failed.
+    """
+    out = Path(out)
+    entries = _sharded(model, data, out).merge(max_failed)
+    lengths = read_num_samples(data)
+    write_scp(out / "utt2num_samples", {utt: lengths[utt] for utt in entries})
+    info = read_description(model)
+    write_yaml(
+        out / "meta.yaml",
+        {
+            "tokenizer": info["fingerprint"],
+            "num_clusters": info["num_clusters"],
+            "features": info["features"],
+            "quantizer": info["quantizer"],
+        },
+    )
+    return len(entries)
+
+
+def on_audio(
+    corpus: DataDir, utts: list[str], compute: Callable[[list[np.ndarray]], list[T]]
+) -> Iterator[tuple[str, T | Exception]]:
+    """Load the audio of ``utts``, compute on all of it at once, and give results in order.
+
+    Args:
+        corpus: where the audio is.
+        utts: what to load; all of it is in memory at once.
+        compute: (T,) waveforms to one result each.
+
+    Yields:
+        Utterance and result, or the ``ValueError`` that says why there is none.
+    """
+    results: dict[str, T | Exception] = {}
+    wavs: dict[str, np.ndarray] = {}
+    for utt in utts:
+        try:
+            wavs[utt] = check_wav(corpus.load_audio(utt))
+        except ValueError as error:
+            results[utt] = error
+    results.update(zip(wavs, compute(list(wavs.values())), strict=True))
+    for utt in utts:
+        yield utt, results.pop(utt)
+
+
+def read_num_samples(data: str | Path) -> dict[str, int]:
+    """``utt2num_samples`` of a formatted data directory.
+
+    Raises:
+        ValueError: if the file is missing or a line is no whole number.
+    """
+    path = Path(data) / "utt2num_samples"
+    if not path.is_file():
+        raise ValueError(f"{path}: no such file; run stage 'format' (bin/format_audio.py) first.")
+    lengths: dict[str, int] = {}
+    for utt, value in read_scp(path).items():
+        if not value.isdigit():
+            raise ValueError(f"{path}: {utt}: expected a number of samples, got '{value}'.")
+        lengths[utt] = int(value)
+    return lengths
+
+
+def _sharded(model: str | Path, data: str | Path, out: str | Path) -> ShardedArk:
+    shards = plan_shards(read_num_samples(data), SHARD_SAMPLES)
+    return ShardedArk(out, "units", shards, str(read_description(model)["fingerprint"]))

@@ -1,0 +1,89 @@
+"""What every kind of feature offers, and how one is built from its name and options.
+
+Legend: N frames (= units), D width, T samples.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from espnet_entropy.tokenizer.config import FEATURES
+from espnet_entropy.utils.config import check_choice, from_dict
+
+
+class FeatureStream(Protocol):
+    """Features of audio that is still arriving."""
+
+    def push(self, samples: np.ndarray) -> np.ndarray:
+        """Take (T,) float32 samples; return the (n, D) float32 frames that are complete."""
+
+    def flush(self) -> np.ndarray:
+        """The last (n, D) frames; the stream is over after it."""
+
+
+class Features(Protocol):
+    """Features on the grid of ``tokenizer.grid``.
+
+    Attributes:
+        name: kind of features.
+        conf: their options as plain values, enough to build them again.
+        dim: D.
+        fingerprint: 16 hexadecimal digits that change with whatever changes the features.
+        batch_noise: the most that :meth:`extract_batch` may move a frame x away from what
+            :meth:`extract` gives, ‖δ‖/‖x‖; 0 where both are equal bit for bit.
+    """
+
+    name: str
+    conf: dict[str, Any]
+    dim: int
+    fingerprint: str
+    batch_noise: float
+
+    def extract(self, wav: np.ndarray) -> np.ndarray:
+        """(T,) float32 samples at 16 kHz to (N, D) float32 features, N = ``num_units(T)``."""
+
+    def extract_batch(self, wavs: list[np.ndarray]) -> list[np.ndarray]:
+        """Features of several utterances of any lengths."""
+
+    def stream(self) -> FeatureStream:
+        """Begin a stream whose frames equal those of :meth:`extract`.
+
+        Raises:
+            ValueError: if these features need the whole utterance.
+        """
+
+    def save_model(self, directory: Path) -> dict[str, Any]:
+        """Copy what the features need into ``directory``; the options that then change."""
+
+
+def build_features(
+    name: str,
+    conf: Mapping[str, Any] | None = None,
+    device: str = "cpu",
+    directory: Path | None = None,
+) -> Features:
+    """Build features from their name and options.
+
+    Args:
+        name: ``mfcc``, ``hubert``, ``wavlm`` or ``wav2vec2``.
+        conf: the options, ``features_conf`` of ``conf/tokenizer.yaml``.
+        device: where to compute (``cpu``, ``cuda``, ``cuda:1``); MFCC always takes the CPU.
+        directory: what a model path that begins with ``./`` is relative to.
+
+    Raises:
+        ValueError: for an unknown name or option, or a model that cannot be loaded.
+    """
+    check_choice(name, FEATURES, "features")
+    conf = dict(conf or {})
+    if name == "mfcc":
+        from espnet_entropy.tokenizer.mfcc import Mfcc, MfccConfig
+
+        return Mfcc(from_dict(MfccConfig, conf, "features_conf"))
+    from espnet_entropy.tokenizer.speech_model import SpeechModelConfig, SpeechModelFeatures
+
+    config = from_dict(SpeechModelConfig, conf, "features_conf")
+    return SpeechModelFeatures(name, config, device, directory)

@@ -1,0 +1,159 @@
+"""Fitting a tokenizer to a data directory in bounded memory, resumable at every instant.
+
+First the frames: a seeded choice of utterances, and of the frames of each, goes to shards on
+disk (in parallel jobs, if wanted). Then k-means streams over them.
+
+Shapes: N frames of an utterance, D width.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import shutil
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+
+import kaldiio
+import numpy as np
+
+from espnet_entropy.corpora.data_dir import DataDir
+from espnet_entropy.tokenizer.config import KMeansConfig, TokenizerConfig
+from espnet_entropy.tokenizer.corpus import SHARD_SAMPLES, on_audio, read_num_samples
+from espnet_entropy.tokenizer.features import Features, build_features
+from espnet_entropy.tokenizer.grid import SAMPLE_RATE, num_units
+from espnet_entropy.tokenizer.kmeans import KMeansQuantizer
+from espnet_entropy.tokenizer.lloyd import fit_kmeans
+from espnet_entropy.tokenizer.tokenizer import DESCRIPTION, Tokenizer
+from espnet_entropy.utils.config import read_yaml
+from espnet_entropy.utils.files import atomic_write, fingerprint
+from espnet_entropy.utils.progress import progress
+from espnet_entropy.utils.shards import ShardedArk, plan_shards
+
+
+class TokenizerFit:
+    """The fit of one tokenizer to one data directory.
+
+    Args:
+        config: features, K and how much to sample.
+        data: formatted data directory (``wav.scp``, ``utt2num_samples``).
+        out: directory of the tokenizer; frames and state lie in its ``fit/`` until the end.
+        device: where to compute.
+
+    Raises:
+        ValueError: for an unusable configuration, model or data directory.
+    """
+
+    def __init__(
+        self, config: TokenizerConfig, data: str | Path, out: str | Path, device: str = "cpu"
+    ) -> None:
+        self.config, self.data, self.out, self.device = config, Path(data), Path(out), device
+        self.features: Features = build_features(config.features, config.features_conf, device)
+        lengths = choose_utterances(read_num_samples(data), config.quantizer_conf)
+        frames = sum(map(num_units, lengths.values()))
+        if frames == 0:
+            raise ValueError(f"{data}: no utterance has a whole frame; check utt2num_samples.")
+        self.share = min(1.0, config.quantizer_conf.max_frames / frames)
+        self.key = fingerprint(
+            {
+                "features": self.features.fingerprint,
+                "quantizer": asdict(config.quantizer_conf),
+                "lengths": lengths,
+            }
+        )
+        self.work = self.out / "fit"
+        shards = plan_shards(lengths, SHARD_SAMPLES)
+        self.ark = ShardedArk(self.work, "frames", shards, self.key)
+
+    def extract(self, job: int = 1, nj: int = 1) -> None:
+        """Sample the frames of the unfinished shards of one job."""
+        if self._is_finished():
+            return
+        mine = self.ark.pending(job, nj)
+        corpus = DataDir.read(self.data)
+        with progress((), "features", total=sum(len(self.ark.shards[i]) for i in mine)) as bar:
+
+            def make(utts: list[str]) -> Iterator[tuple[str, np.ndarray | Exception]]:
+                bar.update(len(utts))
+                for utt, frames in on_audio(corpus, utts, self.features.extract_batch):
+                    if isinstance(frames, np.ndarray):
+                        frames = frames[self._sample(utt, len(frames))]
+                    yield utt, frames
+
+            self.ark.run(make, job, nj)
+
+    def run(self, max_failed: float = 0.05) -> Tokenizer:
+        """Do what is left of the extraction, fit, and write the tokenizer.
+
+        Args:
+            max_failed: the largest tolerated share of failed utterances (0..1).
+
+        Raises:
+            ValueError: if too many utterances failed, frames are too few, or ``out`` holds
+                another tokenizer.
+        """
+        if self._is_finished():
+            logging.info("%s: the tokenizer is finished", self.out)
+            return Tokenizer.from_pretrained(self.out, self.device)
+        self.extract()
+        frames = self._gather(self.ark.merge(max_failed))
+        state = self.work / "state.safetensors"
+        fit = fit_kmeans(frames, self.config.quantizer_conf, state, self.device)
+        info = {"fit_key": self.key, **fit.report()}
+        quantizer = KMeansQuantizer(fit.centroids, self.device, info)
+        tokenizer = Tokenizer(self.features, quantizer)
+        tokenizer.save(self.out)
+        shutil.rmtree(self.work)
+        return tokenizer
+
+    def _is_finished(self) -> bool:
+        path = self.out / DESCRIPTION
+        if not path.is_file():
+            return False
+        if read_yaml(self.out / "quantizer.yaml").get("fit_key") == self.key:
+            return True
+        raise ValueError(
+            f"{self.out}: holds a tokenizer of another configuration or corpus; "
+            "remove the directory to fit anew, or choose another one."
+        )
+
+    def _sample(self, utt: str, count: int) -> np.ndarray:
+        """(count,) bool: which frames of ``utt`` take part, whatever else is in the corpus."""
+        name = f"{self.config.quantizer_conf.seed}|{utt}"
+        seed = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "little")
+        return np.random.default_rng(seed).random(count) < self.share
+
+    def _gather(self, entries: dict[str, str]) -> np.ndarray:
+        """All sampled frames as one memory-mapped (N, D) float32 file, in corpus order."""
+        path = self.work / "frames.f32"
+        if not path.is_file():
+            with atomic_write(path, "wb") as stream:
+                for place in entries.values():
+                    stream.write(kaldiio.load_mat(place).astype("<f4").tobytes())
+        if path.stat().st_size == 0:
+            raise ValueError(f"{self.data}: no frames were sampled; raise max_frames.")
+        return np.memmap(path, "<f4", mode="r").reshape(-1, self.features.dim)
+
+
+def choose_utterances(lengths: dict[str, int], config: KMeansConfig) -> dict[str, int]:
+    """A seeded choice of about ``max_hours`` of audio, at least one utterance, order kept.
+
+    Args:
+        lengths: utterance to number of samples.
+        config: ``max_hours`` and ``seed``.
+    """
+    if config.max_hours is None:
+        return lengths
+
+    def rank(utt: str) -> str:
+        return hashlib.sha256(f"{config.seed}|{utt}".encode()).hexdigest()
+
+    chosen: set[str] = set()
+    left = config.max_hours * 3600 * SAMPLE_RATE
+    for utt in sorted(lengths, key=rank):
+        if left <= 0:
+            break
+        chosen.add(utt)
+        left -= lengths[utt]
+    return {utt: length for utt, length in lengths.items() if utt in chosen}

@@ -1,0 +1,278 @@
+"""Features of HuBERT, WavLM and wav2vec 2.0, through transformers, any layer.
+
+Padding changes what these models say (group norm runs over time), so utterances are never
+padded. On a CPU each is computed alone: a batch is no faster there, and its matrix products
+round differently (measured: tools/bench/bench_features.py). On a GPU utterances of exactly
+equal length share a batch, and ``batch_noise`` says how far rounding may then move a frame.
+
+Legend: B batch, N frames, D width, T samples, L layers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+
+from espnet_entropy.tokenizer.grid import (
+    FRAME_LENGTH,
+    FRAME_SHIFT,
+    SAMPLE_RATE,
+    UNIT_RATE,
+    num_units,
+)
+from espnet_entropy.tokenizer.pretrained import load_model, preprocessing, resolve, save_blocks
+from espnet_entropy.utils.config import to_dict
+from espnet_entropy.utils.files import fingerprint
+
+BATCH_SAMPLES = 320 * SAMPLE_RATE  # in one batch on a GPU: about 4 GB with HuBERT base
+BATCH_NOISE = 2e-5  # relative; float32 sums over a few thousand terms in another order
+
+
+@dataclass(frozen=True)
+class SpeechModelConfig:
+    """Options of features from a speech model.
+
+    Attributes:
+        model: local directory, or name on the Hugging Face hub.
+        layer: output of this block; 0 is what enters the first block. ``hidden_states[layer]``
+            in transformers.
+        dtype: of the computation; half precision on a GPU only.
+        do_normalize: bring each utterance to mean 0, variance 1 first; ``None`` takes it from
+            the model's ``preprocessor_config.json``.
+        chunk: seconds per chunk; ``None`` computes the utterance as a whole. Needed for
+            streaming and for audio that is too long for quadratic attention.
+        left_context: seconds before a chunk that its frames also see.
+        right_context: seconds after it: with ``chunk`` the latency of a stream.
+    """
+
+    model: str
+    layer: int = 9
+    dtype: Literal["float32", "float16", "bfloat16"] = "float32"
+    do_normalize: bool | None = None
+    chunk: float | None = None
+    left_context: float = 0.0
+    right_context: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.layer < 0:
+            raise ValueError(f"layer: expected 0 (before the blocks) or more, got {self.layer}.")
+        if self.chunk is not None and self.chunk < 1 / UNIT_RATE:
+            raise ValueError(f"chunk: expected at least 0.02 seconds, got {self.chunk}.")
+        if min(self.left_context, self.right_context) < 0:
+            raise ValueError("left_context, right_context: expected 0 seconds or more.")
+        if self.chunk is None and max(self.left_context, self.right_context) > 0:
+            raise ValueError("left_context and right_context need 'chunk' (seconds) as well.")
+
+
+class SpeechModelFeatures:
+    """Frames of one layer of a speech model.
+
+    Args:
+        name: ``hubert``, ``wavlm`` or ``wav2vec2``.
+        config: model, layer and chunks.
+        device: where to compute.
+        directory: what a model path that begins with ``./`` is relative to.
+
+    Raises:
+        ValueError: if the model cannot be found or loaded, is of another kind, has fewer
+            layers, or is not on the frame grid.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        config: SpeechModelConfig,
+        device: str = "cpu",
+        directory: Path | None = None,
+    ) -> None:
+        self.name, self.config = name, config
+        self.conf: dict[str, Any] = to_dict(config)
+        self._device, self._dtype = torch.device(device), getattr(torch, config.dtype)
+        if self._device.type == "cpu" and self._dtype != torch.float32:
+            raise ValueError(f"features_conf: dtype {config.dtype} needs a GPU; use float32.")
+        self._source = resolve(name, config.model, directory)
+        self._model = load_model(name, self._source, config.layer)
+        self._normalize = preprocessing(self._source, config.model, config.do_normalize)
+        self.dim = int(self._model.config.hidden_size)
+        # Half precision is too coarse to tell near-ties by: those utterances go alone.
+        shares = self._device.type != "cpu" and self._dtype == torch.float32 and not config.chunk
+        self.batch_noise = BATCH_NOISE if shares else 0.0
+        self._share_batches = bool(shares)
+        options = {key: value for key, value in self.conf.items() if key != "model"}
+        options |= {"features": name, "version": 1, "do_normalize": self._normalize}
+        weights = {key: value.numpy() for key, value in self._model.state_dict().items()}
+        self.fingerprint = fingerprint(options, weights)
+        self._model.to(self._device, self._dtype)
+
+    def extract(self, wav: np.ndarray) -> np.ndarray:
+        """Features of one utterance.
+
+        Args:
+            wav: (T,) float32 samples in [-1, 1], 16 kHz.
+
+        Returns:
+            (N, D) float32, N = ``num_units(T)``.
+        """
+        count = num_units(len(wav))
+        if count == 0:
+            return np.zeros((0, self.dim), np.float32)
+        if self.config.chunk is None:
+            return self._forward([wav])[0]
+        plan = _ChunkPlan(self.config)
+        pieces = [self.window(wav, index, plan, count) for index in range(plan.chunks(count))]
+        return np.concatenate(pieces)
+
+    def extract_batch(self, wavs: list[np.ndarray]) -> list[np.ndarray]:
+        """Features of several utterances of any lengths, equal to :meth:`extract` of each.
+
+        On a GPU equal within ``batch_noise``: ``‖difference‖ <= batch_noise ‖frame‖``.
+        """
+        if not self._share_batches:
+            return [self.extract(wav) for wav in wavs]
+        by_length: dict[int, list[int]] = {}
+        for index, wav in enumerate(wavs):
+            by_length.setdefault(len(wav), []).append(index)
+        found: dict[int, np.ndarray] = {}
+        for length, indices in by_length.items():
+            size = max(1, BATCH_SAMPLES // max(1, length))
+            for begin in range(0, len(indices), size):
+                batch = indices[begin : begin + size]
+                if num_units(length) == 0:
+                    frames = [np.zeros((0, self.dim), np.float32)] * len(batch)
+                else:
+                    frames = self._forward([wavs[i] for i in batch])
+                found.update(zip(batch, frames, strict=True))
+        return [found[index] for index in range(len(wavs))]
+
+    def stream(self) -> ChunkStream:
+        """Features of audio that is still arriving; equal to :meth:`extract` of the whole.
+
+        Raises:
+            ValueError: without ``chunk``: these models look at the whole utterance.
+        """
+        if self.config.chunk is None:
+            raise ValueError(
+                f"{self.name}: without chunks the model looks at the whole utterance and cannot "
+                "stream; set features_conf 'chunk', 'left_context' and 'right_context' (seconds)."
+            )
+        return ChunkStream(self, _ChunkPlan(self.config))
+
+    def save_model(self, directory: Path) -> dict[str, Any]:
+        """Copy the blocks in use to ``directory/model`` (safetensors); the options that change."""
+        save_blocks(self.name, self._source, self.config.layer, directory / "model")
+        return {"model": "./model", "do_normalize": self._normalize}
+
+    def window(
+        self, wav: np.ndarray, index: int, plan: _ChunkPlan, count: int, origin: int = 0
+    ) -> np.ndarray:
+        """Frames (n, D) of chunk ``index`` of an utterance of ``count`` frames.
+
+        Args:
+            wav: samples from frame ``origin`` on.
+            index: which chunk.
+            plan: where chunks begin and end.
+            count: number of frames of the utterance, as far as it is known to the chunk.
+            origin: first frame in ``wav``.
+        """
+        begin, end, low, high = plan.frames(index, count)
+        first = (low - origin) * FRAME_SHIFT
+        samples = wav[first : (high - 1 - origin) * FRAME_SHIFT + FRAME_LENGTH]
+        return self._forward([samples])[0][begin - low : end - low]
+
+    def _forward(self, wavs: list[np.ndarray]) -> list[np.ndarray]:
+        """(T,) waveforms of one length to (N, D) frames each."""
+        prepared = [normalize(wav) if self._normalize else wav for wav in wavs]
+        batch = torch.from_numpy(np.stack(prepared)).to(self._device, self._dtype)  # (B, T)
+        with torch.inference_mode(), _reproducible():
+            frames = self._model(batch).last_hidden_state  # (B, N, D)
+        return list(frames.float().cpu().numpy())
+
+
+class ChunkStream:
+    """Features of audio that arrives in pieces, chunk by chunk.
+
+    Args:
+        features: the model.
+        plan: where chunks begin and end.
+    """
+
+    def __init__(self, features: SpeechModelFeatures, plan: _ChunkPlan) -> None:
+        self._features, self._plan = features, plan
+        self._samples = np.zeros(0, np.float32)
+        self._origin = 0  # frame at which _samples begin
+        self._next = 0  # chunk
+
+    def push(self, samples: np.ndarray) -> np.ndarray:
+        """Take (T,) float32 samples; return the (n, D) frames of the chunks now complete."""
+        self._samples = np.concatenate([self._samples, samples.astype(np.float32, copy=False)])
+        return self._advance(end=False)
+
+    def flush(self) -> np.ndarray:
+        """The last (n, D) frames; the stream is over after it."""
+        return self._advance(end=True)
+
+    def _advance(self, end: bool) -> np.ndarray:
+        count = self._origin + num_units(len(self._samples))
+        ready = self._plan.chunks(count) if end else self._plan.complete(count)
+        pieces = [np.zeros((0, self._features.dim), np.float32)]
+        for index in range(self._next, ready):
+            args = (self._samples, index, self._plan, count, self._origin)
+            pieces.append(self._features.window(*args))
+        self._next = max(self._next, ready)
+        low = max(self._origin, self._plan.start(self._next))
+        self._samples = self._samples[(low - self._origin) * FRAME_SHIFT :]
+        self._origin = low
+        return np.concatenate(pieces)
+
+
+class _ChunkPlan:
+    """Which frames each chunk gives, and which it sees; in frames from the start."""
+
+    def __init__(self, config: SpeechModelConfig) -> None:
+        assert config.chunk is not None
+        self.size, self.left, self.right = (
+            round(seconds * UNIT_RATE)
+            for seconds in (config.chunk, config.left_context, config.right_context)
+        )
+
+    def chunks(self, count: int) -> int:
+        """Number of chunks of an utterance of ``count`` frames."""
+        return -(-count // self.size)
+
+    def complete(self, count: int) -> int:
+        """Number of chunks that cannot change any more once ``count`` frames are there."""
+        return max(0, (count - self.right) // self.size)
+
+    def start(self, index: int) -> int:
+        """First frame that chunk ``index`` sees."""
+        return max(0, index * self.size - self.left)
+
+    def frames(self, index: int, count: int) -> tuple[int, int, int, int]:
+        """Begin and end of what chunk ``index`` gives, begin and end of what it sees."""
+        begin, end = index * self.size, min(count, (index + 1) * self.size)
+        return begin, end, self.start(index), min(count, (index + 1) * self.size + self.right)
+
+
+def normalize(wav: np.ndarray) -> np.ndarray:
+    """Mean 0, variance 1, as transformers' feature extractor computes them in float32."""
+    return np.asarray((wav - wav.mean()) / np.sqrt(wav.var() + 1e-7), dtype=np.float32)
+
+
+@contextmanager
+def _reproducible() -> Iterator[None]:
+    """True float32 and fixed algorithms: units agree between machines and between runs."""
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("highest")
+    try:
+        with torch.backends.cudnn.flags(
+            enabled=True, benchmark=False, deterministic=True, allow_tf32=False
+        ):
+            yield
+    finally:
+        torch.set_float32_matmul_precision(before)

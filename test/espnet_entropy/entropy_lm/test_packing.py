@@ -1,0 +1,127 @@
+"""Packed lines hold every unit once, in documents, within the context."""
+
+from itertools import pairwise
+from pathlib import Path
+
+import kaldiio
+import numpy as np
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from espnet_entropy.bin import pack_units as command
+from espnet_entropy.entropy_lm.packing import Piece, cut, pack, pack_units
+
+K = 7
+
+
+def write_units(directory: Path, units: dict[str, np.ndarray], tokenizer: str = "tok") -> Path:
+    directory.mkdir(parents=True, exist_ok=True)
+    scp = directory / "units.scp"
+    with kaldiio.WriteHelper(f"ark,scp:{directory / 'units.ark'},{scp}") as writer:
+        for utt, values in units.items():
+            writer(utt, values)
+    (directory / "meta.yaml").write_text(f"tokenizer: {tokenizer}\nnum_clusters: {K}\n")
+    return scp
+
+
+@pytest.fixture
+def units() -> dict[str, np.ndarray]:
+    rng = np.random.default_rng(0)
+    sizes = [1, 5, 15, 16, 31, 40, *rng.integers(1, 20, 60)]
+    return {f"utt{i:03d}": rng.integers(0, K, n).astype(np.int32) for i, n in enumerate(sizes)}
+
+
+def read(out: Path) -> list[np.ndarray]:
+    return list(kaldiio.load_scp(str(out / "packed.scp")).values())
+
+
+def documents(lines: list[np.ndarray]) -> list[tuple[int, ...]]:
+    docs = []
+    for line in lines:
+        ends = [-1, *np.flatnonzero(line == K).tolist(), len(line)]
+        docs += [tuple(line[a + 1 : b].tolist()) for a, b in pairwise(ends)]
+    return docs
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.lists(st.integers(1, 60), min_size=1, max_size=60), st.integers(3, 40))
+def test_pack_keeps_all_pieces_within_capacity(sizes, capacity):
+    pieces = [p for i, n in enumerate(sizes) for p in cut(str(i), n, capacity)]
+    assert sum(p.end - p.start for p in pieces) == sum(sizes)
+    lines = pack(pieces, capacity)
+    assert sorted(map(str, (p for line in lines for p in line))) == sorted(map(str, pieces))
+    fills = [sum(p.end - p.start for p in line) + len(line) - 1 for line in lines]
+    assert max(fills) <= capacity
+    # at most one line is under half full, or its pieces would have joined another
+    assert sum(fill < capacity / 2 - 1 for fill in fills) <= 1
+
+
+def test_pack_takes_the_tightest_room():
+    sizes = [6, 8, 3, 1]
+    lines = pack([Piece(str(n), 0, n) for n in sizes], 10)
+    assert [[p.end for p in line] for line in lines] == [[6, 3], [8, 1]]
+
+
+def test_lines_hold_every_utterance_once(tmp_path, units):
+    lines = pack_units(write_units(tmp_path / "units", units), tmp_path / "packed", context=16)
+    packed = read(tmp_path / "packed")
+    assert len(packed) == lines
+    assert all(line.dtype == np.int32 and 1 <= len(line) <= 15 for line in packed)
+    wanted = [tuple(u[i : i + 15].tolist()) for u in units.values() for i in range(0, len(u), 15)]
+    assert sorted(documents(packed)) == sorted(wanted)
+    shapes = (tmp_path / "packed/text_shape").read_text().split()
+    assert list(map(int, shapes[1::2])) == [len(line) for line in packed]
+    tokens = (tmp_path / "packed/tokens.txt").read_text().splitlines()
+    assert tokens == [*map(str, range(K)), "<sos/eos>"]
+    meta = yaml.safe_load((tmp_path / "packed/meta.yaml").read_text())
+    assert (meta["tokenizer"], meta["num_clusters"], meta["dedup"]) == ("tok", K, False)
+
+
+def test_the_same_seed_gives_the_same_bytes(tmp_path, units):
+    scp = write_units(tmp_path / "units", units)
+    arks = []
+    for name, seed in (("a", 0), ("b", 0), ("c", 1)):
+        pack_units(scp, tmp_path / name, context=32, seed=seed)
+        arks.append((tmp_path / name / "packed.ark").read_bytes())
+    assert arks[0] == arks[1] != arks[2]
+
+
+def test_dedup_drops_repetitions(tmp_path):
+    units = {"a": np.array([1, 1, 2, 2, 2, 1], np.int32), "b": np.array([3, 3], np.int32)}
+    pack_units(write_units(tmp_path / "units", units), tmp_path / "p", context=16, dedup=True)
+    assert sorted(documents(read(tmp_path / "p"))) == [(1, 2, 1), (3,)]
+
+
+def test_bad_utterances_are_named_and_counted(tmp_path, units):
+    units["bad"] = np.array([0, K], np.int32)
+    scp = write_units(tmp_path / "units", units)
+    pack_units(scp, tmp_path / "p", context=16)
+    failed = (tmp_path / "p/packed.failed").read_text()
+    assert failed.startswith(f"bad units: unit {K} at position 1")
+    with pytest.raises(ValueError, match="1 of 67 utterances failed"):
+        pack_units(scp, tmp_path / "p", context=16, max_failed=0.0)
+
+
+def test_a_pipe_in_the_scp_is_refused_not_run(tmp_path, units):
+    scp = write_units(tmp_path / "units", units)
+    trace = tmp_path / "trace"
+    scp.write_text(f"utt000 touch:{trace}|\n")
+    with pytest.raises(ValueError, match=r"units\.scp:1: expected"):
+        pack_units(scp, tmp_path / "p")
+    scp.write_text(f"utt000 touch {trace} |\n")
+    with pytest.raises(ValueError, match=r"units\.scp:1: expected"):
+        pack_units(scp, tmp_path / "p")
+    assert not trace.exists()
+
+
+def test_the_command_needs_units_and_a_sane_context(tmp_path, units):
+    with pytest.raises(ValueError, match="run the tokenizer stage first"):
+        command.main(["--units", str(tmp_path / "none.scp"), "--out", str(tmp_path)])
+    scp = write_units(tmp_path / "units", units)
+    with pytest.raises(ValueError, match="context: expected an even number"):
+        command.main(["--units", str(scp), "--out", str(tmp_path), "--context", "3"])
+    (tmp_path / "units/meta.yaml").write_text("num_clusters: 7\n")
+    with pytest.raises(ValueError, match=r"meta\.yaml: expected 'tokenizer'"):
+        command.main(["--units", str(scp), "--out", str(tmp_path)])

@@ -1,0 +1,71 @@
+import struct
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from espnet_entropy.corpora.alignment import Interval
+from espnet_entropy.evaluation.plots import plot_group_lengths, plot_rates, plot_utterance
+from espnet_entropy.segmenter.config import SegmenterConfig
+
+
+def size_of(path):
+    """Width and height from the PNG's header."""
+    content = path.read_bytes()
+    assert content[:8] == b"\x89PNG\r\n\x1a\n"
+    return struct.unpack(">II", content[16:24])
+
+
+def utterance(units=60):
+    generator = np.random.default_rng(0)
+    entropy = generator.uniform(0, 4, units).astype(np.float32)
+    starts = entropy > 3
+    starts[0] = True
+    config = SegmenterConfig("global", threshold=3.0)
+    wav = 0.1 * generator.standard_normal(320 * units + 80).astype(np.float32)
+    return wav, SimpleNamespace(entropy=entropy, starts=starts, segmenter=config)
+
+
+def test_utterance_with_and_without_reference(tmp_path):
+    wav, speech = utterance()
+    words = [Interval(0.1, 0.5, "hello"), Interval(0.5, 0.6, "SIL")]
+    plot_utterance(tmp_path / "a.png", "a", wav, speech, words, words, size=(12, 6))
+    assert size_of(tmp_path / "a.png") == (1200, 600)
+    plot_utterance(tmp_path / "b.png", "b", wav, speech)
+    assert size_of(tmp_path / "b.png")[0] == 1000
+    # the same input gives the same bytes, another utterance another picture
+    plot_utterance(tmp_path / "c.png", "b", wav, speech)
+    assert (tmp_path / "b.png").read_bytes() == (tmp_path / "c.png").read_bytes()
+    speech.starts[30] = not speech.starts[30]
+    plot_utterance(tmp_path / "c.png", "b", wav, speech)
+    assert (tmp_path / "b.png").read_bytes() != (tmp_path / "c.png").read_bytes()
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        SegmenterConfig("dedup"),
+        SegmenterConfig("combined", threshold=1.0, threshold_relative=0.5),
+        SegmenterConfig("global", threshold=2.0, scale="bits"),
+    ],
+)
+def test_every_kind_of_criterion_can_be_drawn(tmp_path, config):
+    wav, speech = utterance(1)  # a single unit is the shortest utterance there is
+    speech.segmenter = config
+    plot_utterance(tmp_path / "a.png", "a", wav, speech, size=(8, 5))
+    assert size_of(tmp_path / "a.png") == (800, 500)
+
+
+def test_group_lengths(tmp_path):
+    histograms = {f"m{i}": [5, 3, 0, 1] for i in range(5)} | {"long": [1] * 80}
+    plot_group_lengths(tmp_path / "h.png", "title", histograms, size=(10, 5))
+    assert size_of(tmp_path / "h.png") == (1000, 500)
+    with pytest.raises(ValueError, match="at least one method"):
+        plot_group_lengths(tmp_path / "h.png", "title", {})
+
+
+def test_rates(tmp_path):
+    points = [(15.0, 0.5), (7.0, 0.4), (24.0, 0.1)]
+    methods = {f"m{i}": points for i in range(10)}
+    plot_rates(tmp_path / "r.png", "title", methods, {"random": points}, 10.0, size=(9, 5))
+    assert size_of(tmp_path / "r.png") == (900, 500)

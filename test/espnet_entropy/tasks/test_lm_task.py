@@ -1,0 +1,205 @@
+"""The LM task through the real command, and our classes as ESPnet sees them (one process)."""
+
+import math
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import kaldiio
+import numpy as np
+import pytest
+
+from espnet_entropy.bin.export_entropy_lm import main as export
+from espnet_entropy.entropy_lm.export import load_checkpoint
+from espnet_entropy.entropy_lm.model import EntropyLM
+from espnet_entropy.entropy_lm.packing import pack_units
+
+pytestmark = pytest.mark.slow  # importing espnet2.tasks takes 12-17 s
+K = 5
+ROOT = Path(__file__).resolve().parents[3]
+CONFIGS = [
+    ROOT / "egs2/mini_synth/units1/conf/train_entropy_lm.yaml",
+    ROOT / "egs2/TEMPLATE/units1/conf/train_entropy_lm_paper.yaml",
+]
+
+
+@pytest.fixture
+def recipe(tmp_path) -> Path:
+    """Packed units of a first-order chain: 0 1 2 3 4 0 1 .. with jumps."""
+    rng = np.random.default_rng(0)
+    for name, count in (("train", 60), ("valid", 10)):
+        directory = tmp_path / "units" / name
+        directory.mkdir(parents=True)
+        with kaldiio.WriteHelper(
+            f"ark,scp:{directory / 'units.ark'},{directory / 'units.scp'}"
+        ) as writer:
+            for i in range(count):
+                steps = rng.choice([1, 2], size=rng.integers(5, 30), p=[0.9, 0.1])
+                writer(f"{name}{i}", (np.cumsum(steps) % K).astype(np.int32))
+        (directory / "meta.yaml").write_text(f"tokenizer: tok\nnum_clusters: {K}\n")
+        pack_units(directory / "units.scp", tmp_path / "packed" / name, context=32)
+    (tmp_path / "train.yaml").write_text(
+        "lm: entropy_lm\n"
+        "lm_conf: {width: 16, layers: 1, heads: 2, ffn: 16, context: 32}\n"
+        "use_preprocessor: false\nbatch_type: sorted\nbatch_size: 4\nmax_epoch: 4\n"
+        "num_workers: 0\noptim: adamw\noptim_conf: {lr: 1.0e-2}\n"
+        "scheduler: warmupcosinelr\nscheduler_conf: {warmup_steps: 5, total_steps: 40}\n"
+        "best_model_criterion: [[valid, loss, min]]\nkeep_nbest_models: 1\n"
+        "use_tensorboard: false\nuse_matplotlib: false\nlog_interval: 1\n"
+    )
+    return tmp_path
+
+
+def options(recipe: Path, exp: Path, *more: str) -> list[str]:
+    made = ["--config", str(recipe / "train.yaml"), "--output_dir", str(exp)]
+    made += ["--ngpu", "0", "--resume", "true"]
+    made += ["--token_list", str(recipe / "packed/train/tokens.txt")]
+    for name in ("train", "valid"):
+        packed = recipe / "packed" / name
+        made += [f"--{name}_data_path_and_name_and_type", f"{packed}/packed.scp,text,kaldi_ark"]
+        made += [f"--{name}_shape_file", f"{packed}/text_shape"]
+    return [*made, *more]
+
+
+def start(recipe: Path, exp: Path, *more: str) -> subprocess.Popen[bytes]:
+    exp.mkdir(exist_ok=True)
+    with open(exp / "log", "ab") as log:
+        return subprocess.Popen(
+            [sys.executable, "-m", "espnet_entropy.bin.lm_train", *options(recipe, exp, *more)],
+            stdout=log,
+            stderr=log,
+            cwd=ROOT,
+            env=os.environ | {"OMP_NUM_THREADS": "1"},
+        )
+
+
+def losses(exp: Path) -> dict[int, tuple[float, float]]:
+    """Training and validation loss of each epoch, from ESPnet's own record."""
+    stats = load_checkpoint(exp / "checkpoint.pth")["reporter"]["stats"]
+    return {e: (float(s["train"]["loss"]), float(s["valid"]["loss"])) for e, s in stats.items()}
+
+
+@pytest.mark.timeout(600)
+def test_training_resumes_after_sigkill_and_two_processes_train_as_one(recipe):
+    whole, killed, both = recipe / "whole", recipe / "killed", recipe / "both"
+    assert start(recipe, whole).wait() == 0, (whole / "log").read_text()[-3000:]
+    # the same length of training, so that the kill comes before its end
+    process = start(recipe, killed)
+    while process.poll() is None and not (killed / "2epoch.pth").exists():
+        time.sleep(0.001)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert not (killed / "4epoch.pth").exists(), "too fast to be killed"
+    assert start(recipe, killed).wait() == 0, (killed / "log").read_text()[-3000:]
+    assert losses(killed) == losses(whole)
+    assert losses(whole)[4][1] < losses(whole)[1][1] < math.log(K + 1) + 0.1
+
+    export(["--exp", str(killed), "--out", str(killed / "export")])
+    export(["--exp", str(whole), "--out", str(whole / "export")])
+    first, second = (EntropyLM.from_pretrained(exp / "export") for exp in (whole, killed))
+    assert first.fingerprint == second.fingerprint
+    assert first.tokenizer == "tok"
+
+    # DDP averages the gradients of the halves of each batch: the same first epoch
+    rendezvous = ["--dist_backend", "gloo", "--dist_world_size", "2", "--dist_init_method",
+                  f"file://{recipe / 'rendezvous'}", "--max_epoch", "1"]  # fmt: skip
+    ranks = [start(recipe, both, *rendezvous, "--dist_rank", str(r)) for r in (0, 1)]
+    assert [rank.wait() for rank in ranks] == [0, 0], (both / "log").read_text()[-3000:]
+    assert losses(both)[1][1] == pytest.approx(losses(whole)[1][1], abs=0.05)
+    assert ":0/2]" in (both / "log").read_text()  # rank 0 of 2 in ESPnet's log lines
+
+
+def test_a_checkpoint_is_whole_or_absent(tmp_path):
+    import torch
+
+    from espnet_entropy.tasks.checkpoints import atomic_checkpoints
+
+    class Bomb:
+        def __reduce__(self):
+            raise KeyboardInterrupt  # a kill in the middle of writing
+
+    path, plain = tmp_path / "checkpoint.pth", torch.save
+    state = {"reporter": {"epoch": 1, "stats": {}}, "model": {"w": torch.ones(1000)}}
+    with atomic_checkpoints():
+        torch.save(state, path)
+        assert load_checkpoint(tmp_path / "1epoch.pth")["w"].sum() == 1000
+        with pytest.raises(KeyboardInterrupt):
+            torch.save({"a": torch.ones(1000), "b": Bomb()}, path)
+    assert torch.save is plain
+    assert load_checkpoint(path)["reporter"]["epoch"] == 1
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["1epoch.pth", "checkpoint.pth"]
+
+
+def test_espnets_model_gives_the_nll_of_every_target():
+    import torch
+    import torch.nn.functional as F
+    from espnet2.lm.espnet_model import ESPnetLanguageModel
+
+    from espnet_entropy.tasks.lm import ESPnetEntropyLM
+
+    torch.manual_seed(0)
+    lm = ESPnetEntropyLM(K + 1, width=16, layers=1, heads=2, ffn=16, context=32)
+    model = ESPnetLanguageModel(lm, K + 1)
+    text = torch.tensor([[0, 1, K, 2, 3, 4], [4, 0, 1, 0, 0, 0]])
+    nll, lengths = model.nll(text, torch.tensor([6, 3]))
+    assert lengths.tolist() == [7, 4]
+    wanted = []
+    for line in ([0, 1, K, 2, 3, 4], [4, 0, 1]):
+        x, t = torch.tensor([[K, *line]]), torch.tensor([*line, K])
+        wanted.append(F.cross_entropy(lm.lm(x)[0], t, reduction="none"))
+    torch.testing.assert_close(nll[0], wanted[0])
+    torch.testing.assert_close(nll[1, :4], wanted[1])
+    assert (nll[1, 4:] == 0).all()
+    loss, stats, weight = model(text, torch.tensor([6, 3]))
+    assert loss.item() == pytest.approx(torch.cat(wanted).mean().item(), abs=1e-5)
+    assert (weight.item(), torch.isfinite(stats["loss"]).item()) == (11, True)
+
+
+def test_wrong_lm_conf_is_named():
+    from espnet_entropy.tasks.lm import ESPnetEntropyLM
+
+    with pytest.raises(ValueError, match="unknown key 'hidden_size'"):
+        ESPnetEntropyLM(K + 1, hidden_size=16)
+    with pytest.raises(ValueError, match="token list has 5 units"):
+        ESPnetEntropyLM(K + 1, num_clusters=K + 1)
+
+
+def test_the_schedule_warms_up_falls_and_stays():
+    import torch
+
+    from espnet_entropy.tasks.lm import WarmupCosineLR
+
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=2.0)
+    scheduler = WarmupCosineLR(optimizer, warmup_steps=10, total_steps=110, floor_ratio=0.1)
+    rates = []
+    for _ in range(130):
+        rates.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        scheduler.step()
+    np.testing.assert_allclose(rates[:10], np.arange(1, 11) * 0.2)
+    assert rates[59] == pytest.approx(2.0 * (0.1 + 0.9 / 2))  # half-way: update 60
+    assert (np.diff(rates[9:110]) < 0).all()
+    np.testing.assert_allclose(rates[109:], 0.2)
+    with pytest.raises(ValueError, match="warmup_steps < total_steps"):
+        WarmupCosineLR(optimizer, 10, 10)
+
+
+@pytest.mark.parametrize("config", CONFIGS, ids=lambda c: c.stem)
+def test_recipe_configurations_build(config, recipe):
+    import torch
+
+    from espnet_entropy.tasks.lm import EntropyLMTask, lm_choices, scheduler_classes
+
+    made = options(recipe, recipe / "exp")
+    made[1] = str(config)
+    args = EntropyLMTask.get_parser().parse_args(made)
+    assert not args.use_preprocessor
+    assert {c.strip() for c in args.best_model_criterion[0]} == {"valid", "loss", "min"}
+    with torch.device("meta"):
+        lm = lm_choices.get_class(args.lm)(vocab_size=501, **args.lm_conf)
+    optimizer = torch.optim.AdamW(lm.parameters(), **args.optim_conf)
+    scheduler_classes[args.scheduler](optimizer, **args.scheduler_conf)
+    assert args.optim == "adamw"

@@ -1,0 +1,20 @@
+#!/usr/bin/env python3
+"""Runs a command in pieces: run.pl [options] [JOB=1:N] LOG COMMAND...
+
+The grammar of Kaldi's run.pl, in Python; see espnet_entropy/launch.
+"""
+
+import os
+import sys
+
+if sys.version_info < (3, 10):
+    sys.exit(
+        "run.pl: error: Python 3.10 or newer is needed, python3 is %s (%s); source path.sh first."
+        % (sys.version.split()[0], sys.executable)
+    )
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.realpath(__file__))))
+
+from espnet_entropy.launch.run import main
+
+if __name__ == "__main__":
+    sys.exit(main())
