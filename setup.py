@@ -21,7 +21,10 @@ setup(
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     packages=find_packages(include=["espnet_entropy", "espnet_entropy.*"]),
-    package_data={"espnet_entropy": ["py.typed"]},
+    package_data={
+        "espnet_entropy": ["py.typed"],
+        "espnet_entropy.corpora.mini_synth": ["*.yaml"],
+    },
     python_requires=">=3.10",
     install_requires=[
         "espnet>=202511",

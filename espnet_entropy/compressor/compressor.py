@@ -14,7 +14,7 @@ from espnet_entropy.segmenter.config import SegmenterConfig
 from espnet_entropy.segmenter.groups import group_lengths
 from espnet_entropy.segmenter.segment import segment
 from espnet_entropy.segmenter.streaming import Group, StreamingSegmenter, make_groups
-from espnet_entropy.tokenizer.grid import SAMPLE_RATE
+from espnet_entropy.utils.grid import SAMPLE_RATE
 
 
 @dataclass(frozen=True)

@@ -32,7 +32,7 @@ def describe(directory: Path, as_json: bool = False) -> str:
                 "criterion": entry.name,
                 "target_rate": entry.target_rate,
                 "achieved_rate": entry.achieved_rate,
-                "threshold_nats": entry.config.threshold,
+                "thresholds": {knob: getattr(entry.config, knob) for knob in entry.config.knobs},
             }
             for entry in table.entries
         ],
@@ -50,12 +50,12 @@ def _in_words(content: dict[str, Any]) -> str:
         f"entropy LM  {content['entropy_lm']}",
         f"default     criterion {content['criterion']}, {content['rate']:g} groups per second",
         "",
-        f"{'criterion':<24}{'target Hz':>10}{'achieved Hz':>13}{'threshold (nats)':>18}",
+        f"{'criterion':<24}{'target Hz':>10}{'achieved Hz':>13}   thresholds (nats; rates in Hz)",
     ]
     for entry in content["calibration"]:
-        threshold = entry["threshold_nats"]
+        knobs = ", ".join(f"{name} {value:.4f}" for name, value in entry["thresholds"].items())
         lines.append(
             f"{entry['criterion']:<24}{entry['target_rate']:>10g}{entry['achieved_rate']:>13.2f}"
-            + (f"{threshold:>18.4f}" if threshold is not None else f"{'-':>18}")
+            f"   {knobs or '-'}"
         )
     return "\n".join(lines)

@@ -16,7 +16,7 @@ import numpy as np
 
 from espnet_entropy.compressor.compressor import Compressor
 from espnet_entropy.compressor.output import group_record
-from espnet_entropy.tokenizer.grid import SAMPLE_RATE
+from espnet_entropy.utils.grid import SAMPLE_RATE
 
 PIECE_BYTES = 6400  # 0.2 s of 16-bit samples: short beside the features' own look-ahead
 POLL_SECONDS = 0.05

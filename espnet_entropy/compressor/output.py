@@ -33,8 +33,8 @@ def utterance_record(utt: str, speech: CompressedSpeech) -> dict[str, Any]:
         "utt": utt,
         "seconds": round(speech.seconds, 4),
         "rate": round(speech.rate, 3),
-        "criterion": speech.segmenter.criterion,
-        "threshold": speech.segmenter.threshold,
+        "criterion": speech.segmenter.label,
+        **{knob: getattr(speech.segmenter, knob) for knob in speech.segmenter.knobs},
         "units": speech.units.tolist(),
         "entropy": _rounded(speech.entropy),
         "groups": [

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from espnet_entropy.tokenizer.grid import SAMPLE_RATE
+from espnet_entropy.utils.grid import SAMPLE_RATE
 
 MAX_SECONDS = 600.0  # quadratic attention over more is never wanted: cut it with `segments`
 OVERSHOOT = 0.5  # seconds a segment may end late; extract-segments of Kaldi has the same

@@ -18,9 +18,9 @@ import soundfile
 from espnet_entropy.corpora.alignment import read_alignment_info
 from espnet_entropy.corpora.audio import MAX_SECONDS, is_native
 from espnet_entropy.corpora.data_dir import DataDir, write_data_dir, write_scp
-from espnet_entropy.tokenizer.grid import FRAME_LENGTH, SAMPLE_RATE
 from espnet_entropy.utils.failures import FailureLog
 from espnet_entropy.utils.files import atomic_write, fingerprint
+from espnet_entropy.utils.grid import FRAME_LENGTH, SAMPLE_RATE
 from espnet_entropy.utils.progress import progress
 from espnet_entropy.utils.shards import plan_shards
 

@@ -164,7 +164,7 @@ class _Inspection:
 
     def _check_audio(self) -> None:
         """Decode everything; only for a directory whose files agree."""
-        from espnet_entropy.tokenizer.grid import SAMPLE_RATE
+        from espnet_entropy.utils.grid import SAMPLE_RATE
 
         data = DataDir.read(self.path)
         ends: dict[str, float] = {}

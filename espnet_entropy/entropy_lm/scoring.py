@@ -52,7 +52,7 @@ class ScoreStage:
 
     def _lengths(self) -> dict[str, int]:
         """Units of each utterance, from the number of samples: the plan opens no archive."""
-        from espnet_entropy.tokenizer.grid import num_units
+        from espnet_entropy.utils.grid import num_units
 
         path = self.units / "utt2num_samples"
         if not path.is_file():

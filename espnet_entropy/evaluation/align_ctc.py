@@ -18,9 +18,9 @@ import numpy as np
 
 from espnet_entropy.corpora.alignment import Interval
 from espnet_entropy.corpora.data_dir import DataDir
-from espnet_entropy.tokenizer.grid import FRAME_LENGTH, boundary_time
 from espnet_entropy.utils.failures import FailureLog
 from espnet_entropy.utils.files import sha256_file
+from espnet_entropy.utils.grid import FRAME_LENGTH, boundary_time
 from espnet_entropy.utils.progress import progress
 
 WORD_DELIMITER = "|"

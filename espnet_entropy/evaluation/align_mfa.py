@@ -13,8 +13,8 @@ from pathlib import Path
 
 from espnet_entropy.corpora.alignment import Interval, read_textgrids
 from espnet_entropy.corpora.data_dir import DataDir
-from espnet_entropy.tokenizer.grid import SAMPLE_RATE
 from espnet_entropy.utils.failures import FailureLog
+from espnet_entropy.utils.grid import SAMPLE_RATE
 from espnet_entropy.utils.progress import progress
 
 Tiers = dict[str, dict[str, list[Interval]]]

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from espnet_entropy.tokenizer.grid import boundary_time
+from espnet_entropy.utils.grid import boundary_time
 
 TOLERANCES = (0.02, 0.05)  # seconds: the field's ±20 ms, and the paper's ±50 ms (section C.4)
 SILENCES = frozenset({"", "sil", "sp", "<sil>", "<eps>", "silence", "pau", "_", "<p>"})

@@ -13,8 +13,8 @@ import numpy as np
 
 from espnet_entropy.evaluation.boundaries import BoundaryCounts, count_boundaries
 from espnet_entropy.evaluation.flux import flux_boundaries
-from espnet_entropy.tokenizer.grid import boundary_time
 from espnet_entropy.utils.config import check_choice
+from espnet_entropy.utils.grid import boundary_time
 
 BASELINES = {
     "random": "random instants of the unit grid",

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from espnet_entropy.evaluation.bootstrap import Estimate, resampling_weights
-from espnet_entropy.tokenizer.grid import SAMPLE_RATE
+from espnet_entropy.utils.grid import SAMPLE_RATE
 
 HOP = 80  # samples: 5 ms
 WINDOW = 400  # samples: 25 ms

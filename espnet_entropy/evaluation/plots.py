@@ -13,8 +13,8 @@ import numpy as np
 from espnet_entropy.evaluation.boundaries import SILENCES, Span
 from espnet_entropy.evaluation.flux import HOP, WINDOW, log_mel
 from espnet_entropy.segmenter.config import SegmenterConfig
-from espnet_entropy.tokenizer.grid import SAMPLE_RATE, UNIT_RATE, boundary_time
 from espnet_entropy.utils.files import atomic_write
+from espnet_entropy.utils.grid import SAMPLE_RATE, UNIT_RATE, boundary_time
 
 DPI = 100
 # Okabe and Ito's colours, which most colour-blind readers can tell apart

@@ -13,7 +13,7 @@ from espnet_entropy.corpora.data_dir import DataDir
 from espnet_entropy.evaluation.boundaries import reference_boundaries
 from espnet_entropy.evaluation.flux import spectral_flux
 from espnet_entropy.segmenter.scored import ScoredSet
-from espnet_entropy.tokenizer.grid import SAMPLE_RATE
+from espnet_entropy.utils.grid import SAMPLE_RATE
 from espnet_entropy.utils.progress import progress
 
 

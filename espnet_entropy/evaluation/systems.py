@@ -61,7 +61,7 @@ def _order(system: System) -> tuple[float, str]:
 
 def _system(config: SegmenterConfig, rate: float | None, reference: Reference) -> System:
     has_convention = config.criterion in ENTROPY_CRITERIA
-    limited = config.min_group > 1 or config.max_group is not None
+    limited = config.smallest_group > 1 or config.max_group is not None or config.center is not None
     return System(
         name=dataclasses.replace(config, boundary="start").label,
         criterion=config.criterion,

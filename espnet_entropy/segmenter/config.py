@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from espnet_entropy.tokenizer.grid import UNIT_RATE
 from espnet_entropy.utils.config import check_choice, load_config, nearest
+from espnet_entropy.utils.grid import UNIT_RATE
 
 # What each criterion is steered by (found by calibration) and the further fields it reads.
 KNOBS: dict[str, tuple[str, ...]] = {
@@ -24,7 +24,12 @@ KNOBS: dict[str, tuple[str, ...]] = {
     "random": ("rate",),
     "random_change": ("rate",),
 }
-FURTHER = {"fixed": ("window",), "planned": ("lookahead", "change_bonus")}
+FURTHER = {
+    "global": ("center",),
+    "combined": ("center",),
+    "planned": ("center", "lookahead", "change_bonus"),
+    "fixed": ("window",),
+}
 ENTROPY_CRITERIA = ("global", "relative", "combined", "planned")
 DEFAULT_MIN_GROUP = {"planned": 2}  # units; without one there is nothing to plan
 SCALES = ("nats", "bits", "relative")
@@ -52,6 +57,8 @@ class SegmenterConfig:
         window: units in a group of ``fixed``.
         rate: Hz, of ``uniform`` and ``random``; for ``random_change`` the rate of draws, of
             which those that do not fall on a change of the unit are dropped.
+        center: units whose mean entropy is subtracted from the level of the entropy, so that the
+            rate holds for other speakers (``espnet_entropy.segmenter.center``); ``None``: none.
         lookahead: units that ``planned`` looks ahead when it chooses; ``None``: as many as
             ``min_group``. Only multiples of that reach the highest rates.
         change_bonus: nats that a change of the unit adds for ``planned``; ``None``: the default.
@@ -76,6 +83,7 @@ class SegmenterConfig:
     max_group: int | None = None
     window: int | None = None
     rate: float | None = None
+    center: int | None = None
     lookahead: int | None = None
     change_bonus: float | None = None
 
@@ -131,6 +139,10 @@ class SegmenterConfig:
             raise ValueError(
                 f"criterion 'fixed' needs window: units per group ({UNIT_RATE:g} / window Hz)."
             )
+        if self.center is not None and self.center < 2:
+            raise ValueError(
+                f"center: expected at least 2 units (the mean of one is itself), got {self.center}."
+            )
         if self.lookahead is not None and self.lookahead < 0:
             raise ValueError(f"lookahead: expected 0 or more units, got {self.lookahead}.")
 
@@ -143,6 +155,7 @@ class SegmenterConfig:
         parts += [f"min{self.smallest_group}"] if self.smallest_group != usual else []
         parts += [f"max{self.max_group}"] if self.max_group is not None else []
         parts += [f"window{self.window}"] if self.window is not None else []
+        parts += [f"center{self.center}"] if self.center is not None else []
         parts += [f"ahead{self.lookahead}"] if self.lookahead is not None else []
         parts += [f"change{self.change_bonus:g}"] if self.change_bonus is not None else []
         return "_".join(parts)

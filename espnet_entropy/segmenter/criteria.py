@@ -7,11 +7,12 @@ them with it. Calibration computes the scores once. Legend: T units of utterance
 from __future__ import annotations
 
 from espnet_entropy.segmenter.arrays import Array, float64, namespace
+from espnet_entropy.segmenter.center import moving_mean
 from espnet_entropy.segmenter.config import SegmenterConfig
 from espnet_entropy.segmenter.draws import uniform_draws
 from espnet_entropy.segmenter.flat import Flat
 from espnet_entropy.segmenter.planned import plan, planned_score
-from espnet_entropy.tokenizer.grid import UNIT_RATE
+from espnet_entropy.utils.grid import UNIT_RATE
 
 Scores = tuple[Array, ...]
 
@@ -19,21 +20,21 @@ Scores = tuple[Array, ...]
 def scores(flat: Flat, config: SegmenterConfig) -> Scores:
     """One (T,) float array per knob of the criterion, in the knob's unit (nats or Hz).
 
-    ``global``: H(u_i). ``relative``: H(u_i) - H(u_{i-1}), 0 for a first unit (which starts a
-    group anyway). ``combined``: both. ``planned``: see :mod:`espnet_entropy.segmenter.planned`.
-    ``random``: a draw from 0 … 50 Hz; ``random_change``: the same, 50 Hz where the unit does
-    not change. ``uniform``: the index of the unit.
+    ``global``: H(u_i), or its excess over the recent mean (``center``). ``relative``:
+    H(u_i) - H(u_{i-1}), 0 for a first unit (which starts a group anyway). ``combined``: both.
+    ``planned``: see :mod:`espnet_entropy.segmenter.planned`. ``random``: a draw from 0 … 50 Hz;
+    ``random_change``: the same, 50 Hz where the unit does not change. ``uniform``: the index of
+    the unit.
     """
-    entropy = flat.entropy
     name = config.criterion
     if name == "global":
-        return (entropy,)
+        return (_above_mean(flat.entropy, flat, config),)
     if name == "relative":
         return (_rise(flat),)
     if name == "combined":
-        return entropy, _rise(flat)
+        return _above_mean(flat.entropy, flat, config), _rise(flat)
     if name == "planned":
-        return (planned_score(flat, config.change_bonus),)
+        return (_above_mean(planned_score(flat, config.change_bonus), flat, config),)
     if name == "uniform":
         return (float64(flat.position),)
     if name == "random":
@@ -42,6 +43,10 @@ def scores(flat: Flat, config: SegmenterConfig) -> Scores:
         xp = namespace(flat.first)
         return (xp.where(flat.changed, uniform_draws(flat), 1.0) * UNIT_RATE,)
     return ()
+
+
+def _above_mean(score: Array, flat: Flat, config: SegmenterConfig) -> Array:
+    return score if config.center is None else score - moving_mean(flat, config.center)
 
 
 def _rise(flat: Flat) -> Array:

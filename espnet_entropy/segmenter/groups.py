@@ -77,11 +77,28 @@ def limit_groups(
     """
     if min_group == 1 and max_group is None:
         return candidates | first
-    hops = next_start(candidates, first, min_group, max_group)
     if namespace(candidates) is not np and candidates.device.type != "cpu":
-        return walk_by_doubling(hops, first)
+        return walk_by_doubling(next_start(candidates, first, min_group, max_group), first)
     starts = candidates & False
-    starts[_walk(hops.tolist())] = True
+    starts[_walk(candidates, first, min_group, max_group)] = True
+    return starts
+
+
+def _walk(candidates: Array, first: Array, min_group: int, max_group: int | None) -> list[int]:
+    """Indices of the starts: a loop over the candidates alone, which most units are not."""
+    xp = namespace(candidates)
+    index = xp.where(candidates | first)[0]
+    longest = len(candidates) if max_group is None else max_group
+    starts: list[int] = []
+    last = 0
+    for here, is_first in zip(index.tolist(), first[index].tolist(), strict=True):
+        if here - last > longest:  # the open group fills up before this candidate
+            starts.extend(range(last + longest, here, longest))
+            last = starts[-1]
+        if is_first or here - last >= min_group:
+            starts.append(here)
+            last = here
+    starts.extend(range(last + longest, len(candidates), longest))
     return starts
 
 
@@ -106,16 +123,6 @@ def _index_of_next(marks: Array, index: Array, ahead: int) -> Array:
     if ahead < total:
         following[: total - ahead] = xp.flip(found, (0,))[ahead:]
     return following
-
-
-def _walk(hops: list[int]) -> list[int]:
-    """Follow ``hops`` from 0, one step per group."""
-    starts = []
-    here = 0
-    while here < len(hops):
-        starts.append(here)
-        here = hops[here]
-    return starts
 
 
 def walk_by_doubling(hops: Array, first: Array) -> Array:

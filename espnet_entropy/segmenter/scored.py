@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from espnet_entropy.segmenter.flat import Flat
-from espnet_entropy.tokenizer.grid import SAMPLE_RATE
 from espnet_entropy.utils.config import read_yaml
+from espnet_entropy.utils.grid import SAMPLE_RATE
 
 
 @dataclass(frozen=True)

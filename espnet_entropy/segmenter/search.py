@@ -19,7 +19,7 @@ from espnet_entropy.segmenter.criteria import Scores, scores
 from espnet_entropy.segmenter.flat import Flat
 from espnet_entropy.segmenter.scored import check_scored, end_to_end
 from espnet_entropy.segmenter.segment import starts_of
-from espnet_entropy.tokenizer.grid import UNIT_RATE
+from espnet_entropy.utils.grid import UNIT_RATE
 
 REACHABLE = 0.01  # share of the target by which the last reachable rate may miss it
 UNIFORM_STEPS = 20_000  # rates that are tried for ``uniform``: 0.0025 Hz apart

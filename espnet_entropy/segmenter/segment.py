@@ -102,8 +102,10 @@ def lookahead(config: SegmenterConfig) -> int:
 
 def reach(config: SegmenterConfig) -> tuple[int, int]:
     """How many units before and after unit i its own score and rule read."""
+    mean = (config.center or 1) - 1
     if config.criterion == "planned":
-        return 1, 1 if config.smallest_group == 1 else config.planning_units + 1
+        ahead = 1 if config.smallest_group == 1 else config.planning_units + 1
+        return max(1, mean), ahead
     if config.criterion in ("random", "random_change"):
         return CONTEXT, 0
-    return (1, 0) if config.criterion in ("relative", "combined", "dedup") else (0, 0)
+    return (max(1, mean), 0) if config.criterion in ("relative", "combined", "dedup") else (mean, 0)

@@ -11,7 +11,7 @@ from espnet_entropy.segmenter.config import SegmenterConfig
 from espnet_entropy.segmenter.criteria import fires, scores
 from espnet_entropy.segmenter.flat import Flat
 from espnet_entropy.segmenter.segment import reach
-from espnet_entropy.tokenizer.grid import boundary_time
+from espnet_entropy.utils.grid import boundary_time
 
 
 @dataclass(frozen=True)

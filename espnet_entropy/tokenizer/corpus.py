@@ -13,9 +13,9 @@ from typing import TypeVar
 import numpy as np
 
 from espnet_entropy.corpora.data_dir import DataDir, read_scp, write_scp
-from espnet_entropy.tokenizer.grid import SAMPLE_RATE
 from espnet_entropy.tokenizer.tokenizer import Tokenizer, check_wav, read_description
 from espnet_entropy.utils.config import write_yaml
+from espnet_entropy.utils.grid import SAMPLE_RATE
 from espnet_entropy.utils.progress import progress
 from espnet_entropy.utils.shards import ShardedArk, plan_shards
 

@@ -22,12 +22,12 @@ from espnet_entropy.corpora.data_dir import DataDir
 from espnet_entropy.tokenizer.config import KMeansConfig, TokenizerConfig
 from espnet_entropy.tokenizer.corpus import SHARD_SAMPLES, on_audio, read_num_samples
 from espnet_entropy.tokenizer.features import Features, build_features
-from espnet_entropy.tokenizer.grid import SAMPLE_RATE, num_units
 from espnet_entropy.tokenizer.kmeans import KMeansQuantizer
 from espnet_entropy.tokenizer.lloyd import fit_kmeans
 from espnet_entropy.tokenizer.tokenizer import DESCRIPTION, Tokenizer
 from espnet_entropy.utils.config import read_yaml
 from espnet_entropy.utils.files import atomic_write, fingerprint
+from espnet_entropy.utils.grid import SAMPLE_RATE, num_units
 from espnet_entropy.utils.progress import progress
 from espnet_entropy.utils.shards import ShardedArk, plan_shards
 

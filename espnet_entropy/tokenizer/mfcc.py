@@ -22,9 +22,9 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
-from espnet_entropy.tokenizer.grid import FRAME_LENGTH, FRAME_SHIFT, SAMPLE_RATE, num_units
 from espnet_entropy.utils.config import to_dict
 from espnet_entropy.utils.files import fingerprint
+from espnet_entropy.utils.grid import FRAME_LENGTH, FRAME_SHIFT, SAMPLE_RATE, num_units
 
 NUM_CEPSTRA = 13
 NUM_BANDS = 23

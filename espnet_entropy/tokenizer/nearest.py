@@ -19,6 +19,7 @@ UNIT_ROUNDOFF = 2.0**-24  # of float32
 # Centroids whose distances differ by less than this share count as equally near: float64 sums
 # of a few thousand squares agree to about 1e-13 in any order.
 TIE = 1e-12
+ROWS_AT_ONCE = 64  # decided in float64 together: bounds the memory if all centroids are near
 SCORES_AT_ONCE = 1 << 20  # scores in one chunk: 4 MiB, about a core's cache
 
 
@@ -75,26 +76,28 @@ class NearestCentroid:
         scores = self._scores(frames)
         units, best = _best(scores)
         # the second best, and with it the question whether it could be the best
-        second = scores.scatter(1, units[:, None], torch.inf).amin(dim=1)
+        scores.scatter_(1, units[:, None], torch.inf)
+        second = scores.amin(dim=1)
+        scores.scatter_(1, units[:, None], best[:, None])
         # |error of a score| <= (D + 2) u (2 ‖x‖ ‖c‖ + ‖c‖²); two scores, so twice that
         reach = 2 * squares.sqrt() * self._longest
         error = 2 * (frames.shape[1] + 2) * UNIT_ROUNDOFF * (reach + self._longest**2)
         rows = (second <= best + error).nonzero()[:, 0]
-        if len(rows):
-            close = scores[rows] <= (best + error)[rows, None]
-            units[rows] = self._decide(frames[rows], close)
+        for few in torch.split(rows, ROWS_AT_ONCE) if len(rows) else ():
+            close = scores[few] <= (best + error)[few, None]
+            units[few] = self._decide(frames[few], close)
         return units, (second <= best + error + 2 * noise * reach) & (noise > 0)
 
     def _decide(self, frames: torch.Tensor, close: torch.Tensor) -> torch.Tensor:
         """Nearest of the ``close`` (n, K) candidates of each (n, D) frame, from float64."""
-        units = torch.empty(len(frames), dtype=torch.int64, device=frames.device)
-        for i, (frame, candidates) in enumerate(zip(frames, close, strict=True)):
-            index = candidates.nonzero()[:, 0]
-            difference = self.centroids[index].double() - frame.double()
-            distance = difference.square().sum(dim=1)
-            limit = distance.min() * (1 + TIE)
-            units[i] = index[(distance <= limit).nonzero()[0, 0]]
-        return units
+        rows, index = close.nonzero(as_tuple=True)
+        difference = self.centroids[index].double() - frames[rows].double()
+        distance = difference.square().sum(dim=1)
+        least = distance.new_full((len(frames),), torch.inf)
+        least.scatter_reduce_(0, rows, distance, "amin")
+        tied = distance <= least[rows] * (1 + TIE)
+        units = torch.full_like(least, len(self.centroids), dtype=torch.int64)
+        return units.scatter_reduce_(0, rows[tied], index[tied], "amin")
 
 
 def _best(scores: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

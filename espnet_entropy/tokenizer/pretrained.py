@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from espnet_entropy.tokenizer.grid import FRAME_LENGTH, FRAME_SHIFT, SAMPLE_RATE
+from espnet_entropy.utils.grid import FRAME_LENGTH, FRAME_SHIFT, SAMPLE_RATE
 
 CLASSES = {"hubert": "HubertModel", "wavlm": "WavLMModel", "wav2vec2": "Wav2Vec2Model"}
 # Used in training only; checkpoints of finished models may lack it.

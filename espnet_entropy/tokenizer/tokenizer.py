@@ -12,10 +12,10 @@ import numpy as np
 
 from espnet_entropy.tokenizer.config import FEATURES, QUANTIZERS
 from espnet_entropy.tokenizer.features import Features, FeatureStream, build_features
-from espnet_entropy.tokenizer.grid import FRAME_LENGTH, UNIT_RATE
 from espnet_entropy.tokenizer.kmeans import KMeansQuantizer
 from espnet_entropy.utils.config import check_choice, read_yaml, write_yaml
 from espnet_entropy.utils.files import fingerprint
+from espnet_entropy.utils.grid import FRAME_LENGTH, UNIT_RATE
 
 DESCRIPTION = "tokenizer.yaml"
 KEYS = (

@@ -115,9 +115,10 @@ def plain_scorer(lm: object) -> Callable[[list[np.ndarray]], None]:
     assert isinstance(lm, EntropyLM)
     config = type(lm.backbone.config).from_dict(lm.backbone.config.to_dict())
     config._attn_implementation = "sdpa"
-    model = LlamaForCausalLM(config).eval().to(lm.device)
-    model.model.load_state_dict(lm.backbone.state_dict())
-    model.lm_head.load_state_dict(lm.head.state_dict())
+    model: torch.nn.Module = LlamaForCausalLM(config)
+    model.train(False).to(lm.device)
+    model.get_submodule("model").load_state_dict(lm.backbone.state_dict())
+    model.get_submodule("lm_head").load_state_dict(lm.head.state_dict())
     sos, K = lm.config.sos, lm.config.num_clusters
 
     @torch.inference_mode()
@@ -149,11 +150,8 @@ def main(argv: list[str] | None = None) -> None:
             command = [sys.executable, __file__, *given, "--device", device, "--mode", mode]
             done = subprocess.run(command, check=True, capture_output=True, text=True)
             r = json.loads(done.stdout.splitlines()[-1])
-            print(
-                f"{device:8}{mode:10}{r['units_per_s']:12.0f}{r['x_real_time']:14.0f}"
-                f"{r['peak_mb']:10.0f}{r['added_mb']:10.0f}",
-                flush=True,
-            )
+            numbers = "".join(f"{r[key]:13.0f}" for key in r)
+            print(f"{device:8}{mode:10}{numbers}", flush=True)
 
 
 if __name__ == "__main__":

@@ -34,6 +34,7 @@ DETERMINERS: dict[str, tuple[tuple[str, str], str, str, tuple[str, str]]] = {
     "her": (("her", "her"), "su su sus sus", "son sa ses ses", ("她的", "她的")),
     "their": (("their", "their"), "su su sus sus", "leur leur leurs leurs", ("他们的", "他们的")),
 }
+VERMIN = ("bee", "ant", "butterfly", "spider", "frog", "lizard", "snake", "mouse")
 POSSESSIVES = ("my", "our", "his", "her", "their")
 
 
@@ -88,9 +89,10 @@ class NP:
         return join(det, self.noun.es[self.plural], adjective, relative)
 
     def es_object(self) -> str:
-        """As a direct object: people, and animals that are known, take ``a``."""
+        """As a direct object: people, and known animals near to them, take ``a``."""
         known = self.det not in ("a", "many", "several", "another") and not self.count
-        personal = self.noun.human or (self.noun.kind == "animal" and known)
+        pet = self.noun.kind == "animal" and self.noun.en[0] not in VERMIN
+        personal = self.noun.human or (pet and known)
         return join("a" if personal else "", self.es())
 
     def fr(self) -> str:

@@ -18,6 +18,7 @@ STEP = 16  # samples: flux every millisecond
 WINDOW = 160  # 10 ms on either side of the instant
 OFFSETS = np.arange(-40, 41)  # ms
 BANDS = 24
+FLOOR = 1e-3
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,9 @@ def spectral_change(wav: np.ndarray) -> np.ndarray:
     frames = np.lib.stride_tricks.sliding_window_view(wav, WINDOW)[::STEP]
     power = np.abs(np.fft.rfft(frames * np.hanning(WINDOW), 256)) ** 2
     edges = np.unique(np.geomspace(2, 128, BANDS + 1).astype(int))
-    bands = np.log(np.add.reduceat(power, edges[:-1], axis=1) + 1e-6)
+    bands = np.add.reduceat(power, edges[:-1], axis=1)
+    # a floor 30 dB below the mean: what is masked must not count as a change
+    bands = np.log(bands + FLOOR * bands.mean())
     change = np.zeros(len(wav) // STEP)
     lag = WINDOW // STEP  # the window before t begins at t - 10 ms, the one after it at t
     distance = np.sqrt(np.mean((bands[lag:] - bands[:-lag]) ** 2, axis=1))
@@ -88,7 +91,7 @@ def verify(utterances: Iterable[tuple[np.ndarray, list[Interval]]]) -> BoundaryR
         instants = np.array([round(1000 * p.start) for p in phones[1:]])[:, None] + OFFSETS
         inside = (instants.min(axis=1) >= 0) & (instants.max(axis=1) < len(change))
         curves.append(change[instants[inside]])
-        level = {True: [], False: []}  # type: dict[bool, list[float]]
+        level: dict[bool, list[float]] = {True: [], False: []}
         for start, end, label in phones:
             piece = wav[round(start * SAMPLE_RATE) : round(end * SAMPLE_RATE)]
             level[label == "SIL"].append(float(np.mean(piece**2)))

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from espnet_entropy.evaluation.boundaries import count_boundaries
 from espnet_entropy.evaluation.chance import BASELINES, chance_boundaries, chance_counts
 from espnet_entropy.evaluation.histogram import length_histogram
-from espnet_entropy.tokenizer.grid import boundary_time
+from espnet_entropy.utils.grid import boundary_time
 
 UNITS = st.lists(st.integers(0, 3), min_size=1, max_size=60).map(np.array)
 

@@ -17,7 +17,7 @@ from espnet_entropy.evaluation.tables import markdown, method_name, readable
 from espnet_entropy.segmenter.calibrate import CalibrationTable
 from espnet_entropy.segmenter.config import SegmenterConfig
 from espnet_entropy.segmenter.search import Calibration
-from espnet_entropy.tokenizer.grid import boundary_time, num_units
+from espnet_entropy.utils.grid import boundary_time, num_units
 
 THRESHOLD = 1.0
 

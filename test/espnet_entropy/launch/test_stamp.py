@@ -9,10 +9,9 @@ def stage(tmp_path, capsys):
     out = tmp_path / "out"
 
     def run(action, settings="nj", remake="false"):
-        main(
-            [action, str(tmp_path / "s.json"), "--stage", "tokenize", "--settings", settings]
-            + ["--inputs", str(tmp_path / "conf.yaml"), "--outputs", str(out), "--remake", remake]
-        )
+        files = ["--inputs", str(tmp_path / "conf.yaml"), "--outputs", str(out)]
+        options = ["--stage", "tokenize", "--settings", settings, "--remake", remake]
+        main([action, str(tmp_path / "s.json"), *options, *files])
         return capsys.readouterr().out.strip()
 
     return run

@@ -12,11 +12,12 @@ def picked(units, entropy, config):
     for i in range(N):
         rise = entropy[i] - entropy[i - 1] if i else 0.0
         if name == "global":
-            hit = entropy[i] > config.threshold
+            hit = level(entropy, config, i) > config.threshold
         elif name == "relative":
             hit = i > 0 and rise > config.threshold_relative
         elif name == "combined":
-            hit = i > 0 and entropy[i] > config.threshold and rise > config.threshold_relative
+            above = level(entropy, config, i) > config.threshold
+            hit = i > 0 and above and rise > config.threshold_relative
         elif name == "original":
             hit = True
         elif name == "dedup":
@@ -33,13 +34,24 @@ def picked(units, entropy, config):
     return result
 
 
+def recent_mean(entropy, config, i):
+    """Mean of the last `center` entropies, the present one included; 0 without centering."""
+    recent = entropy[max(0, i - config.center + 1) : i + 1] if config.center else [0.0]
+    return sum(recent) / len(recent)
+
+
+def level(entropy, config, i):
+    return entropy[i] - recent_mean(entropy, config, i)
+
+
 def planned_gain(units, entropy, config, i):
     """s_i - price, from the module docstring."""
     before = entropy[i - 1] if i else entropy[i]
     after = entropy[i + 1] if i + 1 < len(entropy) else entropy[i]
     bonus = 1.0 if config.change_bonus is None else config.change_bonus
     changed = i == 0 or units[i] != units[i - 1]
-    return entropy[i] + (before - after) / 4 + bonus * changed - config.threshold
+    worth = entropy[i] + (before - after) / 4 + bonus * changed
+    return worth - recent_mean(entropy, config, i) - config.threshold
 
 
 def _in_best_plan(units, entropy, config, i):

@@ -21,6 +21,10 @@ CONFIGS = [
     SegmenterConfig("global", threshold=1.5),
     SegmenterConfig("global", threshold=1.5, min_group=2),
     SegmenterConfig("global", threshold=1.5, min_group=2, max_group=3, boundary="end"),
+    SegmenterConfig("global", threshold=0.25, center=4),
+    SegmenterConfig("global", threshold=0.25, center=7, min_group=2),
+    SegmenterConfig("combined", threshold=0.0, threshold_relative=0.25, center=13),
+    SegmenterConfig("planned", threshold=0.5, center=2),
     SegmenterConfig("relative", threshold_relative=0.25),
     SegmenterConfig("relative", threshold_relative=-0.25, max_group=4),
     SegmenterConfig("relative", threshold_relative=0.25, boundary="end", min_group=3),
@@ -122,11 +126,12 @@ def test_groups_cover_the_utterance_within_their_limits(config, utterance):
 def test_one_unit_and_constant_entropy(config, value):
     assert segment(np.array([4]), np.array([value], np.float32), config).tolist() == [True]
     units, entropy = np.full(12, 4), np.full(12, value, np.float32)
+    level = 0.0 if config.center else value
     expected = {
-        "global": value > 1.5,
+        "global": level > (config.threshold or 0),
         "relative": (config.threshold_relative or 0) < 0,
         "combined": False,
-        "planned": value > (config.threshold or 0),
+        "planned": level > (config.threshold or 0),
         "dedup": False,
         "random_change": False,
     }

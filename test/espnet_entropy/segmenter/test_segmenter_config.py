@@ -30,6 +30,8 @@ from espnet_entropy.utils.config import from_dict
         ({"criterion": "uniform", "rate": 0.0}, "rate: expected above 0"),
         ({"criterion": "uniform", "rate": 60.0}, "at most 50 Hz"),
         ({"criterion": "random", "boundary": "end"}, "'end' has no meaning for criterion 'random'"),
+        ({"center": 1}, "center: expected at least 2 units"),
+        ({"criterion": "relative", "center": 9}, "criterion 'relative' does not use it"),
         ({"criterion": "planned", "lookahead": -1}, "lookahead: expected 0 or more"),
     ],
 )

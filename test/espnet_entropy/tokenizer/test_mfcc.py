@@ -4,8 +4,8 @@ import torch
 import torchaudio
 
 from espnet_entropy.tokenizer import mfcc
-from espnet_entropy.tokenizer.grid import num_units
 from espnet_entropy.tokenizer.mfcc import Mfcc, MfccConfig, cepstra
+from espnet_entropy.utils.grid import num_units
 
 
 def noise(samples: int, seed: int = 0) -> np.ndarray:

@@ -7,8 +7,8 @@ import torch
 import transformers
 
 from espnet_entropy.tokenizer.features import build_features
-from espnet_entropy.tokenizer.grid import num_units
 from espnet_entropy.tokenizer.speech_model import SpeechModelFeatures
+from espnet_entropy.utils.grid import num_units
 
 KINDS = {"hubert": "Hubert", "wavlm": "WavLM", "wav2vec2": "Wav2Vec2"}
 

@@ -3,10 +3,10 @@ import pytest
 import yaml
 
 from espnet_entropy.tokenizer.features import build_features
-from espnet_entropy.tokenizer.grid import num_units
 from espnet_entropy.tokenizer.kmeans import KMeansQuantizer
 from espnet_entropy.tokenizer.mfcc import Mfcc, MfccConfig
 from espnet_entropy.tokenizer.tokenizer import Tokenizer
+from espnet_entropy.utils.grid import num_units
 
 
 def noise(samples: int, seed: int = 0) -> np.ndarray:

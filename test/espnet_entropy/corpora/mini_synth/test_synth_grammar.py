@@ -93,16 +93,21 @@ CASES = [  # each shows a rule: contraction, elision, agreement, measure words, 
         "我的姐姐每天演奏那架钢琴",
     ),
     (
-        does(NP(LEXICON.by_name["doctor"], relative=Relative(BOUGHT), det="the"), "laugh",
-             kind="intransitive"),
+        does(
+            NP(LEXICON.by_name["doctor"], relative=Relative(BOUGHT), det="the"),
+            "laugh",
+            kind="intransitive",
+        ),
         "THE DOCTOR WHO BOUGHT THE CAR LAUGHED",
         "el médico que compró el coche rio",
         "le médecin qui a acheté la voiture a ri",
         "买了那辆汽车的那位医生笑了",
     ),
     (
-        s.IsAdjective(NP(LEXICON.by_name["car"], "the", relative=Relative(BOUGHT, True)),
-                      next(a for a in LEXICON.adjectives if a.en == "red")),
+        s.IsAdjective(
+            NP(LEXICON.by_name["car"], "the", relative=Relative(BOUGHT, True)),
+            next(a for a in LEXICON.adjectives if a.en == "red"),
+        ),
         "THE CAR THAT MY BROTHER BOUGHT IS RED",
         "el coche que compró mi hermano es rojo",
         "la voiture que mon frère a achetée est rouge",
@@ -158,16 +163,22 @@ CASES = [  # each shows a rule: contraction, elision, agreement, measure words, 
         "那顶帽子要二十五欧元",
     ),
     (
-        does(DOCTOR, "decide", kind="control",
-             inner=Predicate(verb("send", "ditransitive"), np("key"), to=SISTER)),
+        does(
+            DOCTOR,
+            "decide",
+            kind="control",
+            inner=Predicate(verb("send", "ditransitive"), np("key"), to=SISTER),
+        ),
         "THE DOCTOR DECIDED TO SEND THE KEY TO MY SISTER",
         "el médico decidió enviarle la llave a mi hermana",
         "le médecin a décidé d'envoyer la clé à ma sœur",
         "医生决定把那把钥匙寄给我的姐姐",
     ),
     (
-        s.If(does(Pronoun(1), "sell", np("house"), "present"),
-             does(SISTER, "cry", tense="future", kind="intransitive")),
+        s.If(
+            does(Pronoun(1), "sell", np("house"), "present"),
+            does(SISTER, "cry", tense="future", kind="intransitive"),
+        ),
         "IF HE SELLS THE HOUSE MY SISTER WILL CRY",
         "si vende la casa mi hermana llorará",
         "s'il vend la maison ma sœur pleurera",
@@ -292,15 +303,27 @@ def test_large_vocabulary_uses_1500_words_in_2400_sentences():
 def test_text_form(vocabulary):
     for sentence in islice(generate(vocabulary, 3), 2000):
         assert set(sentence.en) <= set("ABCDEFGHIJKLMNOPQRSTUVWXYZ ")
-        assert not set(sentence.es + sentence.fr) & set(",.;:?!¿¡_") and "  " not in sentence.es
-        assert sentence.es == sentence.es.lower() and sentence.fr == sentence.fr.lower()
+        assert not set(sentence.es + sentence.fr) & set(",.;:?!¿¡_")
+        assert "  " not in sentence.es
+        assert sentence.es == sentence.es.lower()
+        assert sentence.fr == sentence.fr.lower()
         assert all("一" <= character <= "鿿" for character in sentence.zh), sentence.zh
         # what elision and contraction must never leave behind
-        for bad in (" de le ", " de les ", " à le ", " à les ", " le a", " de a", " je a", " que i"):
+        for bad in (
+            " de le ",
+            " de les ",
+            " à le ",
+            " à les ",
+            " le a",
+            " de a",
+            " je a",
+            " que i",
+        ):
             assert bad not in f" {sentence.fr} ", sentence.fr
         for bad in (" de el ", " a el ", " y i"):
             assert bad not in f" {sentence.es} ", sentence.es
-        assert " A A" not in sentence.en and " A E" not in sentence.en
+        assert " A A" not in sentence.en
+        assert " A E" not in sentence.en
 
 
 def test_same_seed_same_sentences():

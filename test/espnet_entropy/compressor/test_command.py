@@ -1,0 +1,181 @@
+"""The espnet-entropy command, as a user runs it."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from espnet_entropy.bin.main import main
+from espnet_entropy.compressor.live import read_pcm
+
+COMMAND = [sys.executable, "-m", "espnet_entropy"]
+
+
+@pytest.fixture
+def wav_file(tmp_path, wav):
+    soundfile.write(tmp_path / "a.wav", wav, 16000)
+    return tmp_path / "a.wav"
+
+
+def lines_of(text):
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def test_files_and_lists_become_json_lines(model, wav_file, wav, tmp_path, capsys, compressor):
+    soundfile.write(tmp_path / "b.flac", wav[:20000], 16000)
+    (tmp_path / "wav.scp").write_text(f"utt1 {tmp_path}/b.flac\n")
+    options = ["--model", str(model), "--textgrid", str(tmp_path / "grid")]
+    main(["compress", str(wav_file), str(tmp_path / "wav.scp"), *options])
+    first, second = lines_of(capsys.readouterr().out)
+    assert (first["utt"], second["utt"]) == ("a", "utt1")
+    read, _ = soundfile.read(wav_file, dtype="float32")
+    speech = compressor(read)
+    assert first["units"] == speech.units.tolist()
+    assert [group["length"] for group in first["groups"]] == speech.group_lengths.tolist()
+    np.testing.assert_allclose(first["entropy"], speech.entropy, atol=1e-4)
+    from praatio import textgrid
+
+    grid = textgrid.openTextgrid(str(tmp_path / "grid/a.TextGrid"), includeEmptyIntervals=False)
+    entries = grid.getTier("groups").entries
+    assert len(entries) == len(first["groups"])
+    assert entries[3].start == pytest.approx(first["groups"][3]["start"], abs=1e-4)
+
+
+def test_a_picture(model, wav_file, tmp_path):
+    to = ["--plot", str(tmp_path / "p"), "--output", str(tmp_path / "out.jsonl")]
+    main(["compress", str(wav_file), "--model", str(model), *to])
+    assert (tmp_path / "p/a.png").read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
+    assert len(lines_of((tmp_path / "out.jsonl").read_text())) == 1
+
+
+def test_one_bad_file_is_named_and_skipped(model, wav_file, tmp_path):
+    (tmp_path / "bad.wav").write_bytes(b"RIFF not really")
+    out = tmp_path / "out.jsonl"
+    command = [*COMMAND, "compress", str(tmp_path / "bad.wav"), str(wav_file)]
+    result = subprocess.run(
+        [*command, "--model", str(model), "--output", str(out)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 1
+    assert "skipped bad" in result.stderr
+    assert "skipped 1 of 2 utterances" in result.stderr
+    assert [line["utt"] for line in lines_of(out.read_text())] == ["a"]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["compress", "none.wav", "--model", "{model}"], "compress: 1 of 1 utterances failed"),
+        (["compress", "a.wav", "--model", "nowhere"], "error: nowhere: no such model directory"),
+        (["compress", "a.wav", "--model", "{model}", "--rate", "99"], "rate: expected above 0"),
+        (["compress", "a.wav", "x/a.wav", "--model", "{model}"], "two inputs have the name 'a'"),
+        (["compress", "a.wav", "b.wav", "--stream", "--model", "{model}"], "reads one input"),
+        (["compress", "none", "--stream", "--model", "{model}"], "none: no such file"),
+        (["info", "."], "not a model directory: lacks model.yaml"),
+    ],
+)  # fmt: skip
+def test_errors_are_one_line(model, tmp_path, options, message):
+    command = [*COMMAND, *(word.format(model=model) for word in options)]
+    root = Path(__file__).resolve().parents[3]
+    result = subprocess.run(
+        command, capture_output=True, text=True, cwd=tmp_path, check=False,
+        env={**os.environ, "PYTHONPATH": str(root)},
+    )  # fmt: skip
+    assert result.returncode == 2
+    assert message in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_help_imports_nothing_heavy():
+    code = (
+        "import sys\n"
+        "from espnet_entropy.bin.main import main\n"
+        "try: main(['compress', '--help'])\n"
+        "except SystemExit: pass\n"
+        "heavy = {'torch', 'numpy', 'transformers', 'espnet2', 'sklearn'} & set(sys.modules)\n"
+        "sys.exit(f'imported {heavy}' if heavy else 0)\n"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_info(model, capsys):
+    main(["info", str(model)])
+    out = capsys.readouterr().out
+    assert "planned" in out
+    assert "K = 20" in out
+    main(["info", str(model), "--json"])
+    content = json.loads(capsys.readouterr().out)
+    assert content["num_clusters"] == 20
+    assert {entry["criterion"] for entry in content["calibration"]} >= {"global", "uniform"}
+
+
+def test_stream_of_a_wav_equals_the_offline_groups(model, wav_file, capsys):
+    main(["compress", str(wav_file), "--model", str(model)])
+    (whole,) = lines_of(capsys.readouterr().out)
+    main(["compress", str(wav_file), "--stream", "--model", str(model)])
+    groups = lines_of(capsys.readouterr().out)
+    assert [g["first"] for g in groups] == [g["first"] for g in whole["groups"]]
+    assert [u for g in groups for u in g["units"]] == whole["units"]
+
+
+def test_stream_from_stdin_emits_groups_while_speech_goes_on(model, wav):
+    pcm = (wav * 32767).astype("<i2").tobytes()
+    with subprocess.Popen(
+        [*COMMAND, "compress", "-", "--stream", "--model", str(model)],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=False,
+    ) as process:  # fmt: skip
+        process.stdin.write(pcm[: len(pcm) // 2])
+        process.stdin.flush()
+        first = json.loads(process.stdout.readline())  # blocks for ever if nothing is emitted
+        process.stdin.write(pcm[len(pcm) // 2 :])
+        process.stdin.close()
+        rest = lines_of(process.stdout.read().decode())
+    assert first["first"] == 0
+    assert sum(len(g["units"]) for g in [first, *rest]) == 149
+
+
+def test_a_growing_file_is_followed(tmp_path, wav):
+    path = tmp_path / "growing.wav"
+    soundfile.write(path, wav, 16000, subtype="PCM_16")
+    content = path.read_bytes()
+    header = bytearray(content[:44])
+    header[40:44] = b"\xff\xff\xff\xff"  # as a recorder writes it before it knows the length
+    path.write_bytes(bytes(header))
+    pieces = []
+    for piece in read_pcm(str(path), follow=0.5):
+        pieces.append(piece)
+    assert not pieces
+    path.write_bytes(bytes(header) + content[44:20044])
+    grown = False
+    for piece in read_pcm(str(path), follow=0.5):
+        pieces.append(piece)
+        if not grown:
+            with path.open("ab") as stream:
+                stream.write(content[20044:])
+            grown = True
+            time.sleep(0.1)
+    np.testing.assert_allclose(np.concatenate(pieces), wav, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("name", "rate", "channels", "subtype", "message"),
+    [
+        ("a.wav", 8000, 1, "PCM_16", "got 8000 Hz, 1 channel.*must be 16000 Hz"),
+        ("a.wav", 16000, 2, "PCM_16", "2 channel"),
+        ("a.wav", 16000, 1, "PCM_24", "24 bit"),
+        ("a.flac", 16000, 1, "PCM_16", "compressed audio cannot be streamed"),
+    ],
+)
+def test_streams_of_another_kind_are_refused(tmp_path, name, rate, channels, subtype, message):
+    data = np.zeros((4000, channels), np.float32)
+    soundfile.write(tmp_path / name, data, rate, subtype=subtype)
+    with pytest.raises(ValueError, match=message):
+        list(read_pcm(str(tmp_path / name)))
