@@ -1,7 +1,8 @@
 # How long stages are run. A site's own settings go to cmd.local.sh beside this file (git-ignored).
-#   long_cmd:  tokenizing, scoring: JOB=1:nj pieces
+#   long_cmd:  tokenizing, scoring: JOB=1:nj pieces. Each knows its finished shards, so it needs no
+#              --resume, which would skip it even after its output was removed.
 #   train_cmd: training
-long_cmd="${root:?source path.sh first}/utils/run.pl --resume"
+long_cmd="${root:?source path.sh first}/utils/run.pl"
 train_cmd="${root}/utils/run.pl"
 if [ -f "${root}/egs2/TEMPLATE/cmd.local.sh" ]; then
     . "${root}/egs2/TEMPLATE/cmd.local.sh"

@@ -1,12 +1,9 @@
 # Finds the root and puts the project's Python first; makes the environment if it is missing.
 # Source it from anywhere: . egs2/TEMPLATE/path.sh
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
-if [ -n "${ESPNET_ENTROPY_PYTHON:-}" ]; then
-    PATH="$(dirname "${ESPNET_ENTROPY_PYTHON}"):${PATH}"
-else
-    "${root}/tools/setup_env.sh" || exit 1
-    PATH="${root}/.venv/bin:${PATH}"
-fi
+# prints the Python to use: .venv's, or the one that ESPNET_ENTROPY_PYTHON names
+python=$("${root}/tools/setup_env.sh") || exit 1
+PATH="$(dirname "${python}"):${PATH}"
 export PATH
 export PYTHONPATH="${root}${PYTHONPATH:+:${PYTHONPATH}}"
 export PYTHONIOENCODING=UTF-8

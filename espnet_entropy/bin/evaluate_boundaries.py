@@ -18,6 +18,11 @@ def get_parser() -> argparse.ArgumentParser:
     add("--calibration", type=Path, required=True, help="calibration.yaml")
     add("--out", type=Path, required=True, help="where score.json goes: exp/boundaries/<set>")
     add("--by_speaker", action="store_true", help="bootstrap over speakers, not utterances")
+    add(
+        "--equal_rates",
+        action="store_true",
+        help="find thresholds anew on this set: compares criteria at exactly equal rates",
+    )
     add("--seed", type=int, default=0, help="of the bootstrap")
     return parser
 
@@ -30,7 +35,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     from espnet_entropy.segmenter.calibrate import CalibrationTable
 
     table = CalibrationTable.load(args.calibration)
-    score_boundaries(args.scored, args.data, table, args.out, args.by_speaker, args.seed)
+    options = (args.by_speaker, args.seed, args.equal_rates)
+    score_boundaries(args.scored, args.data, table, args.out, *options)
 
 
 if __name__ == "__main__":

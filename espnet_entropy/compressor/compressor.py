@@ -118,8 +118,11 @@ class Compressor:
 class CompressorStream:
     """Groups from a growing waveform.
 
-    The groups are those of the offline run of the tokenizer's streaming features
-    (see ``Tokenizer.stream``).
+    The units are those of ``Tokenizer.streaming``, offline; where that differs from the tokenizer
+    itself (MFCC normalized over the utterance), so do some groups.
+
+    Raises:
+        ValueError: if the features need the whole utterance.
     """
 
     def __init__(self, compressor: Compressor) -> None:

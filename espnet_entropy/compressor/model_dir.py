@@ -107,7 +107,7 @@ class ModelDirectory:
         rate: float,
         card: str,
     ) -> ModelDirectory:
-        """Copy the parts into ``path`` after checking that they belong together.
+        """Copy the parts, a speech model included, into ``path`` if they belong together.
 
         Args:
             path: the new directory; ``model.yaml`` is written last.
@@ -128,8 +128,10 @@ class ModelDirectory:
         parts.table.lookup(criterion, rate)
         path = Path(path)
         path.mkdir(parents=True, exist_ok=True)
-        for name, source in (("tokenizer", tokenizer), ("entropy_lm", entropy_lm)):
-            shutil.copytree(source, path / name, dirs_exist_ok=True)
+        # with_model: a HuBERT that lies elsewhere comes along, so that the directory can be moved
+        parts.tokenizer.save(path / "tokenizer", with_model=True)
+        hidden = shutil.ignore_patterns(".*")  # temporary files of a run that was killed
+        shutil.copytree(entropy_lm, path / "entropy_lm", ignore=hidden, dirs_exist_ok=True)
         shutil.copyfile(calibration, path / "calibration.yaml")
         with atomic_write(path / "README.md") as stream:
             stream.write(card)

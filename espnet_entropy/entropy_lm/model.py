@@ -13,7 +13,6 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import nn
-from transformers import AttentionInterface, LlamaConfig, LlamaModel
 
 from espnet_entropy.entropy_lm.config import EntropyLMConfig
 from espnet_entropy.entropy_lm.layout import ATTENTION, KeyValueCache, Layout, attend
@@ -35,6 +34,9 @@ class EntropyLM(nn.Module):
 
     def __init__(self, config: EntropyLMConfig) -> None:
         super().__init__()
+        # here, for it takes 5 s of CPU: whatever else can fail does so before
+        from transformers import AttentionInterface, LlamaConfig, LlamaModel
+
         self.config = config
         self.tokenizer = ""
         self.fingerprint = ""

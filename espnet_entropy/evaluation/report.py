@@ -42,16 +42,16 @@ def write_report(exp: str | Path, out: str | Path) -> str:
     """
     exp, out = Path(exp), Path(out)
     out.mkdir(parents=True, exist_ok=True)
-    rates = rates_table(read_rates(exp / "calibration"))
+    rows = read_rates(exp / "calibration")
     scores = [read_score(path) for path in sorted(exp.glob("boundaries/*/score.json"))]
-    page = ["# Units and groups\n", "## Rates\n", f"{RATES}\n", rates]
+    page = ["# Units and groups\n", "## Rates\n", f"{RATES}\n", rates_table(rows)]
     if scores:
         page += ["\n## Boundaries\n", f"{EXPLANATION}\n"]
     for score in scores:
         page.append(_set_section(exp, out, score))
     with atomic_write(out / "README.md") as stream:
         stream.write("\n".join(page))
-    return _terminal(rates, scores, out)
+    return _terminal([row for row in rows if row["target_rate"] == RATE] or rows, scores, out)
 
 
 def read_rates(calibration: Path) -> list[dict[str, Any]]:
@@ -143,9 +143,9 @@ def at_rate(score: dict[str, Any], rate: float) -> list[dict[str, Any]]:
     return min(groups, key=lambda group: abs((group[0]["target_rate"] or 1e9) - rate))
 
 
-def _terminal(rates: str, scores: Sequence[dict[str, Any]], out: Path) -> str:
-    """What the recipe prints at its end."""
-    parts = ["", RATES, "", rates]
+def _terminal(rows: Sequence[dict[str, Any]], scores: Sequence[dict[str, Any]], out: Path) -> str:
+    """What the recipe prints at its end: the middle rate only."""
+    parts = ["", RATES, "", rates_table(rows)]
     if scores:
         score = scores[0]
         tier = next(iter(score["reference"]["boundaries"]))

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
+import logging
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -13,11 +16,11 @@ from espnet_entropy.evaluation.evaluate import System, evaluate
 from espnet_entropy.evaluation.plots import plot_utterance
 from espnet_entropy.evaluation.record import provenance, read_score, write_score
 from espnet_entropy.evaluation.reference import Reference, load_reference
-from espnet_entropy.evaluation.systems import build_systems
+from espnet_entropy.evaluation.systems import Calibrated, build_systems
 from espnet_entropy.evaluation.tables import boundary_report
-from espnet_entropy.segmenter.calibrate import CalibrationTable
-from espnet_entropy.segmenter.config import SegmenterConfig
-from espnet_entropy.segmenter.scored import read_scored
+from espnet_entropy.segmenter.calibrate import CalibrationTable, calibrate
+from espnet_entropy.segmenter.config import ENTROPY_CRITERIA, SegmenterConfig
+from espnet_entropy.segmenter.scored import ScoredSet, read_scored
 from espnet_entropy.utils.config import from_dict
 from espnet_entropy.utils.files import atomic_write
 
@@ -42,6 +45,7 @@ def score_boundaries(
     out: str | Path,
     by_speaker: bool = False,
     seed: int = 0,
+    equal_rates: bool = False,
 ) -> None:
     """Score every calibrated segmentation of a set against its alignment.
 
@@ -52,6 +56,8 @@ def score_boundaries(
         out: directory for ``score.json``, ``README.md`` and ``example.png``.
         by_speaker: draw whole speakers in the bootstrap.
         seed: of the bootstrap.
+        equal_rates: find the thresholds anew on this very set, for each convention, so that all
+            criteria make the same number of groups: which one is better, not what a user gets.
 
     Raises:
         ValueError: if the set is not scored, not aligned, or nothing is both, or if it was scored
@@ -66,7 +72,9 @@ def score_boundaries(
                 f"to {getattr(table, part)}; score the set with the model that was calibrated."
             )
     reference = load_reference(dump, data_dir)
-    calibrated = [(entry.config, entry.target_rate) for entry in table.entries]
+    calibrated: list[Calibrated] = [(e.config, e.target_rate) for e in table.entries]
+    if equal_rates:
+        calibrated = _at_equal_rates(calibrated, dump)
     systems = build_systems(calibrated, reference)
     score = {
         "task": TASK,
@@ -75,7 +83,7 @@ def score_boundaries(
             "tokenizer": table.tokenizer,
             "entropy_lm": table.entropy_lm,
             "num_clusters": table.num_clusters,
-            "calibrated_on": table.calibrated_on,
+            "calibrated_on": out.name if equal_rates else table.calibrated_on,
         },
         **evaluate(reference, systems, by_speaker, seed),
         **provenance(),
@@ -84,6 +92,28 @@ def score_boundaries(
     write_score(out / "score.json", score)
     with atomic_write(out / "README.md") as stream:
         stream.write(boundary_report(read_score(out / "score.json")))
+
+
+def _at_equal_rates(calibrated: list[Calibrated], dump: ScoredSet) -> list[Calibrated]:
+    """Each configuration in both conventions, with the thresholds that make its rate on ``dump``.
+
+    A rate that a criterion cannot make on this set is left out.
+    """
+    found: list[Calibrated] = []
+    for config, rate in calibrated:
+        if rate is None or not config.knobs:
+            found.append((config, rate))
+            continue
+        for boundary in ("start", "end") if config.criterion in ENTROPY_CRITERIA else ("start",):
+            free: dict[str, Any] = {"boundary": boundary, **dict.fromkeys(config.knobs)}
+            blank = dataclasses.replace(config, **free)
+            try:
+                entry = calibrate(list(dump.utterances.values()), dump.seconds, blank, rate)
+            except ValueError as error:
+                logging.warning("%s: left out at equal rates: %s", dump.name, error)
+                continue
+            found.append((entry.config, rate))
+    return found
 
 
 def _draw_example(reference: Reference, systems: list[System], data_dir: Path, path: Path) -> None:

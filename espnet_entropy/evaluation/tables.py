@@ -171,6 +171,7 @@ def boundary_report(score: dict[str, Any]) -> str:
     parts = [
         f"# Boundaries on {score['test_set']}\n",
         f"{EXPLANATION}\n",
+        f"{_calibration_note(score)}\n",
         f"{score['utterances']} utterances, {score['seconds'] / 60:.1f} minutes; "
         f"{score['left_out']} scored utterances have no reference. Alignment: "
         f"{reference['source'] or 'the corpus'}; {reference['note'] or 'no note'}; shifted by "
@@ -196,6 +197,19 @@ def boundary_report(score: dict[str, Any]) -> str:
         lengths_table(score),
     ]
     return "\n".join(parts)
+
+
+def _calibration_note(score: dict[str, Any]) -> str:
+    """On which set thresholds were found, and what follows for reading the table."""
+    if score["model"]["calibrated_on"] == score["test_set"]:
+        return (
+            "Thresholds were found on this very set, so that criteria meet at equal rates: it says "
+            "which criterion is better, not what a user of the model would get."
+        )
+    return (
+        f"Thresholds were found on {score['model']['calibrated_on']}; where the rate drifts here, "
+        "R-values of different rates do not compare: see the table at equal rates."
+    )
 
 
 def _number(value: float | None, digits: int = 3, sign: bool = False, factor: float = 1.0) -> str:

@@ -1,19 +1,21 @@
 """Checkpoints of ESPnet's trainer that survive SIGKILL at any instant.
 
-The trainer writes ``checkpoint.pth`` in place, then the epoch's weights. Killed inside the
-first, a run cannot resume; killed between the two, it resumes but lacks an epoch's weights.
+The trainer writes ``checkpoint.pth`` in place, then the epoch's weights, then the links to the
+best epoch. Killed inside the first, a run cannot resume; killed between the first two, it resumes
+but lacks an epoch's weights; killed before the third, its links stay at a worse epoch for good.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from espnet_entropy.entropy_lm.export import load_checkpoint
 from espnet_entropy.utils.files import atomic_write
 
 
@@ -41,3 +43,29 @@ def atomic_checkpoints() -> Iterator[None]:
         yield
     finally:
         torch.save = save  # type: ignore[assignment]
+
+
+def mend_links(directory: str | Path, criteria: Sequence[Sequence[str]]) -> None:
+    """Point ``<phase>.<name>.best.pth`` at the best epoch of the record in ``checkpoint.pth``.
+
+    Args:
+        directory: ESPnet's output directory; without a checkpoint nothing is done.
+        criteria: ``best_model_criterion``: phase, name and ``min`` or ``max`` each.
+    """
+    directory = Path(directory)
+    if not (directory / "checkpoint.pth").is_file():
+        return
+    stats = load_checkpoint(directory / "checkpoint.pth")["reporter"]["stats"]
+    for phase, name, mode in ([word.strip() for word in words] for words in criteria):
+        sign = 1 if mode == "min" else -1
+        found = {epoch: s[phase][name] for epoch, s in stats.items() if name in s.get(phase, {})}
+        values = {epoch: sign * float(value) for epoch, value in found.items()}
+        link = directory / f"{phase}.{name}.best.pth"
+        best = f"{min(values, key=lambda e: (values[e], e))}epoch.pth" if values else None
+        if best is None or not (directory / best).is_file():
+            continue
+        if not link.is_symlink() or os.readlink(link) != best:
+            temporary = link.with_name(f".{link.name}.tmp")
+            temporary.unlink(missing_ok=True)
+            temporary.symlink_to(best)
+            os.replace(temporary, link)

@@ -18,7 +18,7 @@ from espnet2.tasks.abs_task import scheduler_classes
 from espnet2.tasks.lm import LMTask, lm_choices
 
 from espnet_entropy.entropy_lm.model import EntropyLM, EntropyLMConfig
-from espnet_entropy.tasks.checkpoints import atomic_checkpoints
+from espnet_entropy.tasks.checkpoints import atomic_checkpoints, mend_links
 from espnet_entropy.utils.config import from_dict
 
 
@@ -98,6 +98,8 @@ class EntropyLMTask(LMTask):  # type: ignore[misc]
         """Train in this process; ESPnet calls it in each one."""
         with atomic_checkpoints():
             super().main_worker(args)
+        if not torch.distributed.is_initialized() or torch.distributed.get_rank() == 0:
+            mend_links(args.output_dir, args.best_model_criterion)
 
 
 def register() -> None:

@@ -35,6 +35,8 @@ class Features(Protocol):
         fingerprint: 16 hexadecimal digits that change with whatever changes the features.
         batch_noise: the most that :meth:`extract_batch` may move a frame x away from what
             :meth:`extract` gives, ‖δ‖/‖x‖; 0 where both are equal bit for bit.
+        latency: how much audio, in seconds from the start of a frame, :meth:`stream` has heard
+            at most when it gives the frame out; infinite where it needs the whole utterance.
     """
 
     name: str
@@ -42,6 +44,7 @@ class Features(Protocol):
     dim: int
     fingerprint: str
     batch_noise: float
+    latency: float
 
     def extract(self, wav: np.ndarray) -> np.ndarray:
         """(T,) float32 samples at 16 kHz to (N, D) float32 features, N = ``num_units(T)``."""
@@ -49,11 +52,18 @@ class Features(Protocol):
     def extract_batch(self, wavs: list[np.ndarray]) -> list[np.ndarray]:
         """Features of several utterances of any lengths."""
 
-    def stream(self) -> FeatureStream:
-        """Begin a stream whose frames equal those of :meth:`extract`.
+    def streaming(self) -> Features:
+        """The features that :meth:`stream` gives, offline: itself where it is the same.
 
         Raises:
             ValueError: if these features need the whole utterance.
+        """
+
+    def stream(self) -> FeatureStream:
+        """Begin a stream whose frames are ``streaming().extract(wav)``, bit for bit.
+
+        Raises:
+            ValueError: as :meth:`streaming`.
         """
 
     def save_model(self, directory: Path) -> dict[str, Any]:

@@ -95,6 +95,7 @@ class TokenizerFit:
         """
         if self._is_finished():
             logging.info("%s: the tokenizer is finished", self.out)
+            shutil.rmtree(self.work, ignore_errors=True)  # killed before the last line
             return Tokenizer.from_pretrained(self.out, self.device)
         self.extract()
         frames = self._gather(self.ark.merge(max_failed))

@@ -11,6 +11,7 @@ Legend: B batch, N frames, D width, T samples, L layers.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -49,7 +50,7 @@ class SpeechModelConfig:
         chunk: seconds per chunk; ``None`` computes the utterance as a whole. Needed for
             streaming and for audio that is too long for quadratic attention.
         left_context: seconds before a chunk that its frames also see.
-        right_context: seconds after it: with ``chunk`` the latency of a stream.
+        right_context: seconds after it.
     """
 
     model: str
@@ -105,6 +106,7 @@ class SpeechModelFeatures:
         shares = self._device.type != "cpu" and self._dtype == torch.float32 and not config.chunk
         self.batch_noise = BATCH_NOISE if shares else 0.0
         self._share_batches = bool(shares)
+        self.latency = math.inf if config.chunk is None else _ChunkPlan(config).latency
         options = {key: value for key, value in self.conf.items() if key != "model"}
         options |= {"features": name, "version": 1, "do_normalize": self._normalize}
         weights = {key: value.numpy() for key, value in self._model.state_dict().items()}
@@ -151,8 +153,8 @@ class SpeechModelFeatures:
                 found.update(zip(batch, frames, strict=True))
         return [found[index] for index in range(len(wavs))]
 
-    def stream(self) -> ChunkStream:
-        """Features of audio that is still arriving; equal to :meth:`extract` of the whole.
+    def streaming(self) -> SpeechModelFeatures:
+        """These features, whose chunks are those of a stream.
 
         Raises:
             ValueError: without ``chunk``: these models look at the whole utterance.
@@ -162,7 +164,15 @@ class SpeechModelFeatures:
                 f"{self.name}: without chunks the model looks at the whole utterance and cannot "
                 "stream; set features_conf 'chunk', 'left_context' and 'right_context' (seconds)."
             )
-        return ChunkStream(self, _ChunkPlan(self.config))
+        return self
+
+    def stream(self) -> ChunkStream:
+        """Features of audio that is still arriving; equal to :meth:`extract` of the whole.
+
+        Raises:
+            ValueError: as :meth:`streaming`.
+        """
+        return ChunkStream(self.streaming(), _ChunkPlan(self.config))
 
     def save_model(self, directory: Path) -> dict[str, Any]:
         """Copy the blocks in use to ``directory/model`` (safetensors); the options that change."""
@@ -241,6 +251,11 @@ class _ChunkPlan:
             round(seconds * UNIT_RATE)
             for seconds in (config.chunk, config.left_context, config.right_context)
         )
+
+    @property
+    def latency(self) -> float:
+        """Seconds from the start of a chunk's first frame to the end of its right context."""
+        return ((self.size + self.right - 1) * FRAME_SHIFT + FRAME_LENGTH) / SAMPLE_RATE
 
     def chunks(self, count: int) -> int:
         """Number of chunks of an utterance of ``count`` frames."""

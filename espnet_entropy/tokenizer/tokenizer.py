@@ -91,11 +91,24 @@ class Tokenizer:
             result.append(self(wav) if doubtful else units)
         return result
 
-    def stream(self) -> UnitStream:
-        """Begin to tokenize audio that is still arriving; equal to the offline units.
+    def streaming(self) -> Tokenizer:
+        """The tokenizer whose units a stream gives, offline, with the same quantizer.
+
+        It is this one itself, except for features that look at the whole utterance only to
+        normalize it (MFCC): those are normalized by what has been heard so far, and some units
+        differ. ``python -m espnet_entropy.bin.evaluate_streaming`` measures how many.
 
         Raises:
-            ValueError: if the features need the whole utterance.
+            ValueError: if the features need the whole utterance (a speech model without chunks).
+        """
+        features = self.features.streaming()
+        return self if features is self.features else Tokenizer(features, self.quantizer)
+
+    def stream(self) -> UnitStream:
+        """Begin to tokenize audio that is still arriving: ``streaming()(wav)``, bit for bit.
+
+        Raises:
+            ValueError: as :meth:`streaming`.
         """
         return UnitStream(self.features.stream(), self.quantizer)
 

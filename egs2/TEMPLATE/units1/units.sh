@@ -8,7 +8,7 @@ template=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 . "${template}/../../utils/options.sh"
 . "${template}/../../utils/stages.sh"
 # shellcheck disable=SC2034  # read by utils/stages.sh
-stages=(data format fit_tokenizer tokenize train_entropy_lm score_entropy calibrate boundaries report)
+stages=(data format fit_tokenizer tokenize train_entropy_lm score_entropy calibrate align boundaries report)
 
 option stage            str  1     "first stage, number or name: $(list_stages)"
 option stop_stage       str  100   "last stage, number or name"
@@ -25,6 +25,7 @@ option lm_config        str conf/train_entropy_lm.yaml "ESPnet's LM training con
 option segmenter_config str conf/segmenter.yaml        "criteria, rates, default"
 option lm_context       int  2048  "units in a packed training line and in the scorer's window"
 option lm_args          str  ""    "further options for ESPnet's LM training"
+option align_args       str  ""    "options of stage align for boundary sets without an alignment: --ctc_model DIR"
 option data_opts        str  ""    "options for local/data.sh"
 option max_failed       str  0.05  "largest tolerated share of utterances that fail in a stage"
 parse_options "$@"
@@ -111,17 +112,27 @@ calibrate() {
     mapfile -t dumps < <(for name in ${valid_set} ${test_sets} ${other_sets}; do echo "dump/scored/${name}"; done)
     python3 -m espnet_entropy.bin.calibrate --scored "dump/scored/${valid_set}" --config "${segmenter_config}" \
         --out exp/calibration/calibration.yaml \
-        --report "${dumps[@]}"
+        --report "${dumps[@]}" > /dev/null # the report stage shows the table
     python3 -m espnet_entropy.bin.pack_model --tokenizer exp/tokenizer --entropy_lm exp/entropy_lm/export \
         --calibration exp/calibration/calibration.yaml --config "${segmenter_config}" \
         --recipe "$(pwd)" --out exp/compressor
 }
 
-boundaries() {
+align() {
     local name
     for name in ${boundary_sets}; do
-        python3 -m espnet_entropy.bin.evaluate_boundaries --scored "dump/scored/${name}" --data "dump/raw/${name}" \
-            --calibration exp/calibration/calibration.yaml --out "exp/boundaries/${name}"
+        # shellcheck disable=SC2086  # options, split on purpose
+        python3 -m espnet_entropy.bin.align --data "dump/raw/${name}" ${align_args}
+    done
+}
+
+boundaries() {
+    local name evaluate
+    for name in ${boundary_sets}; do
+        evaluate=(python3 -m espnet_entropy.bin.evaluate_boundaries --scored "dump/scored/${name}"
+            --data "dump/raw/${name}" --calibration exp/calibration/calibration.yaml)
+        "${evaluate[@]}" --out "exp/boundaries/${name}"
+        "${evaluate[@]}" --equal_rates --out "exp/boundaries/${name}_equal_rates"
     done
 }
 
@@ -151,5 +162,15 @@ run_stage score_entropy "exp/entropy_lm/export/config.yaml $(each_set dump/units
     score_entropy
 run_stage calibrate "$(each_set dump/scored scored.scp) ${segmenter_config}" "exp/calibration exp/compressor" "" \
     calibrate
-run_stage boundaries "exp/calibration/calibration.yaml" "exp/boundaries" "${boundary_sets}" boundaries
-run_stage report "exp/calibration/calibration.yaml" exp/report "" report
+dumped() { # FILE PATTERN -> those of the boundary sets that exist
+    local name
+    for name in ${boundary_sets}; do compgen -G "dump/$1/${name}/$2" || true; done | tr '\n' ' '
+}
+
+if [ -n "${boundary_sets}" ]; then
+    run_stage align "$(dumped raw wav.scp)" "" "${boundary_sets} ${align_args}" align
+    run_stage boundaries "exp/calibration/calibration.yaml $(dumped scored scored.scp) $(dumped raw 'ctm.*')" \
+        exp/boundaries "${boundary_sets}" boundaries
+fi
+run_stage report "exp/calibration/rates.json $(compgen -G 'exp/boundaries/*/score.json' | tr '\n' ' ')" \
+    exp/report "" report

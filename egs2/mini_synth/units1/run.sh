@@ -7,6 +7,6 @@ cd "$(dirname "${BASH_SOURCE[0]}")"
     --train_set train \
     --valid_set valid \
     --test_sets "test_seen test_unseen" \
-    --boundary_sets "valid test_seen test_unseen" \
+    --boundary_sets "test_seen test_unseen" \
     --lm_context 512 \
     "$@"

@@ -29,9 +29,9 @@ def babble(seed, seconds=3.0):
     return np.concatenate(pieces)[: int(seconds * 16000)].astype(np.float32)
 
 
-def make_parts(root, seed=0):
+def make_parts(root, seed=0, features=None):
     """Save a tokenizer, an LM and a calibration below ``root``."""
-    features = build_features("mfcc", {"normalize": "causal"})
+    features = features or build_features("mfcc", {"normalize": "causal"})
     rng = np.random.default_rng(seed)
     frames = np.concatenate([features.extract(babble(100 + i)) for i in range(4)])
     centroids = frames[rng.choice(len(frames), K, replace=False)]
@@ -89,6 +89,28 @@ def model(parts):
 @pytest.fixture(scope="session")
 def compressor(model):
     return Compressor.from_pretrained(model)
+
+
+@pytest.fixture
+def hubert_parts(tmp_path):
+    """The same with a random two-block HuBERT that streams in chunks."""
+    import transformers
+
+    torch.manual_seed(0)
+    config = transformers.HubertConfig(
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        intermediate_size=64,
+        conv_dim=(16,) * 7,
+        num_conv_pos_embeddings=16,
+        num_conv_pos_embedding_groups=4,
+    )
+    transformers.HubertModel(config).save_pretrained(tmp_path / "hubert")
+    conf = {"model": str(tmp_path / "hubert"), "layer": 1, "do_normalize": False}
+    chunks = {"left_context": 0.5, "chunk": 0.4, "right_context": 0.1}
+    make_parts(tmp_path / "parts", features=build_features("hubert", conf | chunks))
+    return tmp_path / "parts"
 
 
 @pytest.fixture(scope="session")

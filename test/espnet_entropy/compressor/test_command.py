@@ -94,16 +94,23 @@ def test_errors_are_one_line(model, tmp_path, options, message):
     assert "Traceback" not in result.stderr
 
 
-def test_help_imports_nothing_heavy():
+def run_in_fresh_python(arguments):
+    """Exit status 1, and the names on stderr, if the command imports anything heavy."""
     code = (
         "import sys\n"
         "from espnet_entropy.bin.main import main\n"
-        "try: main(['compress', '--help'])\n"
+        "try: main(sys.argv[1:])\n"
         "except SystemExit: pass\n"
-        "heavy = {'torch', 'numpy', 'transformers', 'espnet2', 'sklearn'} & set(sys.modules)\n"
+        "heavy = {'torch', 'scipy', 'transformers', 'espnet2', 'sklearn'} & set(sys.modules)\n"
+        "heavy |= {'numpy'} & set(sys.modules) if '--help' in sys.argv else set()\n"
         "sys.exit(f'imported {heavy}' if heavy else 0)\n"
     )
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+    return subprocess.run([sys.executable, "-c", code, *arguments], check=False).returncode
+
+
+def test_help_and_info_import_nothing_heavy(model):
+    assert run_in_fresh_python(["compress", "--help"]) == 0
+    assert run_in_fresh_python(["info", str(model)]) == 0
 
 
 def test_info(model, capsys):

@@ -58,6 +58,29 @@ def test_a_moved_directory_is_the_same_model(model, wav, tmp_path):
     assert (before.entropy == after.entropy).all()
 
 
+def test_a_hubert_comes_along_and_streams(hubert_parts, wav, tmp_path):
+    ModelDirectory.assemble(
+        tmp_path / "made",
+        hubert_parts / "tokenizer",
+        hubert_parts / "entropy_lm",
+        hubert_parts / "calibration.yaml",
+        criterion="planned",
+        rate=15,
+        card="",
+    )
+    before = Compressor.from_pretrained(tmp_path / "made")(wav)
+    shutil.rmtree(tmp_path / "hubert")  # where the speech model was when the parts were made
+    shutil.move(tmp_path / "made", tmp_path / "moved")
+    compressor = Compressor.from_pretrained(tmp_path / "moved")
+    after = compressor(wav)
+    assert (before.units == after.units).all()
+    assert (before.starts == after.starts).all()
+    stream = compressor.stream()
+    pieces = [stream.push(wav[i : i + 1000]) for i in range(0, len(wav), 1000)]
+    groups = [group for piece in [*pieces, stream.flush()] for group in piece]
+    assert [g.first for g in groups] == np.flatnonzero(after.starts).tolist()
+
+
 @pytest.mark.parametrize(
     ("part", "message"),
     [

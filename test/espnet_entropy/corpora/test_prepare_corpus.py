@@ -127,12 +127,13 @@ def test_mboshi_with_three_disjoint_speakers(mboshi: Path, tmp_path: Path) -> No
 
 
 def test_small_sets_pass_through(tmp_path: Path) -> None:
-    for corpus, name in (("ljspeech_mini", "lj"), ("librivox_smoke", "librivox")):
+    sets = (("ljspeech_mini", "lj", "lj"), ("librivox_smoke", "all", "librivox"))
+    for corpus, given, name in sets:
         source = tmp_path / corpus
         write_wav(source / "audio" / "lj-1.flac", "FLAC")
         words = [Interval(0.0, 0.4, "word")]
         utt = Utterance("lj-1", "audio/lj-1.flac", "lj", "WORD", {"raw": "Word."}, words, words)
-        write_data_dir(source / name, [utt], {"spk2gender": {"lj": "f"}})
+        write_data_dir(source / given, [utt], {"spk2gender": {"lj": "f"}})
         prepare_corpus(corpus, source, tmp_path / "data")
         assert inspect_data_dir(tmp_path / "data" / name, audio=True).problems == []
         data = DataDir.read(tmp_path / "data" / name)
