@@ -47,7 +47,7 @@ setup(
     ],
     extras_require={
         "synth": ["espeakng-loader"],  # GPL: only for making the corpus mini_synth
-        "plot": ["matplotlib", "tensorboard"],  # curves of a training as it runs
+        "plot": ["tensorboard"],  # curves of a training as it runs
         "test": [
             "codespell",
             "espeakng-loader",

@@ -5,28 +5,27 @@
 #
 # Types: str, int, bool (true or false), file (must exist when given), list (words in one argument).
 declare -a option_names=()
-declare -A option_types=() option_help=() option_defaults=()
+declare -A option_types=() option_help=()
 
 option() { # NAME TYPE DEFAULT HELP
     option_names+=("$1")
     option_types[$1]=$2
-    option_defaults[$1]=$3
     option_help[$1]=$4
     printf -v "$1" '%s' "$3"
 }
 
 option_error() {
-    echo "$(basename "$0"): error: $*" >&2
+    echo "${option_program:-$(basename "$0")}: error: $*" >&2
     exit 2
 }
 
-print_help() {
-    echo "usage: $0 [--NAME VALUE ...]"
+print_help() { # what a recipe gave before --help counts as its default
+    echo "usage: ${option_program:-$0} [--NAME VALUE ...]"
     echo
     local name
     for name in "${option_names[@]}"; do
         printf '  --%-22s %s (%s, default: %s)\n' \
-            "${name}" "${option_help[${name}]}" "${option_types[${name}]}" "${option_defaults[${name}]:-none}"
+            "${name}" "${option_help[${name}]}" "${option_types[${name}]}" "${!name:-none}"
     done
 }
 

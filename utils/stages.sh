@@ -16,10 +16,6 @@ stage_number() { # number or name -> number
             return
         fi
     done
-    if [[ $1 =~ ^[0-9]+$ ]] && [ "$1" -gt "${#stages[@]}" ]; then
-        echo "$1"
-        return
-    fi
     echo "error: no stage '$1'; stages: $(list_stages)" >&2
     return 1
 }
@@ -38,7 +34,7 @@ run_stage() {
         return 0
     fi
     # shellcheck disable=SC2086  # lists of paths without spaces, split on purpose
-    state=$(python3 -m espnet_entropy.launch.stamp check "${stamp_dir}/${name}.json" \
+    state=$("${python:-python3}" -m espnet_entropy.launch.stamp check "${stamp_dir}/${name}.json" \
         --stage "${name}" --settings "${settings}" --inputs ${inputs} --outputs ${outputs} \
         --remake "${remake}") || exit 2
     if [ "${state}" = "done" ]; then
@@ -49,7 +45,7 @@ run_stage() {
     SECONDS=0
     "${body}"
     # shellcheck disable=SC2086
-    python3 -m espnet_entropy.launch.stamp write "${stamp_dir}/${name}.json" \
+    "${python:-python3}" -m espnet_entropy.launch.stamp write "${stamp_dir}/${name}.json" \
         --stage "${name}" --settings "${settings}" --inputs ${inputs} --outputs ${outputs} || exit 2
     log "stage ${number} ${name}: finished in ${SECONDS} s"
 }
@@ -57,5 +53,6 @@ run_stage() {
 # first_stage and last_stage from --stage and --stop_stage
 select_stages() {
     first_stage=$(stage_number "${stage}") || exit 2
-    last_stage=$(stage_number "${stop_stage}") || exit 2
+    last_stage=${#stages[@]}
+    if [ -n "${stop_stage}" ]; then last_stage=$(stage_number "${stop_stage}") || exit 2; fi
 }

@@ -2,8 +2,8 @@
 #   long_cmd:  tokenizing, scoring: JOB=1:nj pieces. Each knows its finished shards, so it needs no
 #              --resume, which would skip it even after its output was removed.
 #   train_cmd: training
-long_cmd="${root:?source path.sh first}/utils/run.pl"
-train_cmd="${root}/utils/run.pl"
+long_cmd="${python:?source path.sh first} ${root:?}/utils/run.pl"
+train_cmd="${long_cmd}"
 if [ -f "${root}/egs2/TEMPLATE/cmd.local.sh" ]; then
     . "${root}/egs2/TEMPLATE/cmd.local.sh"
 fi

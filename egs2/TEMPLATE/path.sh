@@ -1,10 +1,10 @@
 # Finds the root and puts the project's Python first; makes the environment if it is missing.
 # Source it from anywhere: . egs2/TEMPLATE/path.sh
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
-# prints the Python to use: .venv's, or the one that ESPNET_ENTROPY_PYTHON names
+# the Python to use: .venv's, or the one that ESPNET_ENTROPY_PYTHON names
 python=$("${root}/tools/setup_env.sh") || exit 1
 PATH="$(dirname "${python}"):${PATH}"
-export PATH
+export PATH python
 export PYTHONPATH="${root}${PYTHONPATH:+:${PYTHONPATH}}"
 export PYTHONIOENCODING=UTF-8
 # Small models on shared cores run faster on one thread a process; a site may set another number.

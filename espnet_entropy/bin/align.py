@@ -1,4 +1,4 @@
-"""Stage align: words and phones in time, by MFA where it is installed, by CTC where it is not."""
+"""Stage align: words and phones in time, by MFA or CTC, or from TextGrids that exist."""
 
 from __future__ import annotations
 
@@ -13,7 +13,15 @@ def get_parser() -> argparse.ArgumentParser:
     """Options of ``python -m espnet_entropy.bin.align``."""
     parser = Parser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True, help="data directory to align")
-    parser.add_argument("--method", choices=["auto", "mfa", "ctc"], default="auto")
+    parser.add_argument(
+        "--method",
+        choices=["auto", "mfa", "ctc", "textgrid"],
+        default="auto",
+        help="auto: MFA where it is installed, else CTC; textgrid: take over --textgrids",
+    )
+    parser.add_argument(
+        "--textgrids", type=Path, help="directory of <utt>.TextGrid files, as MFA writes it"
+    )
     parser.add_argument("--text", default="text", help="transcript file of the data directory")
     parser.add_argument("--mfa", default="mfa", help="the mfa executable")
     parser.add_argument("--dictionary", default="english_us_arpa", help="MFA dictionary")

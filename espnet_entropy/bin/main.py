@@ -46,7 +46,8 @@ def _add_compress(commands: argparse._SubParsersAction[Parser]) -> None:
     add(
         "--stream",
         action="store_true",
-        help="read one growing file, FIFO or stdin (16 kHz mono WAV, or raw 16-bit little-endian)",
+        help="read one growing file, FIFO or stdin (16 kHz mono WAV, or raw 16-bit little-endian); "
+        "units may differ from those of the whole file, as features know only what was heard",
     )
     add(
         "--follow",

@@ -15,18 +15,20 @@ import numpy as np
 from espnet_entropy.compressor.compressor import CompressedSpeech, Compressor
 from espnet_entropy.compressor.output import save_textgrid, utterance_record
 from espnet_entropy.corpora.audio import load_audio
-from espnet_entropy.corpora.data_dir import read_scp
 from espnet_entropy.utils.failures import FailureLog
-from espnet_entropy.utils.files import atomic_write
+from espnet_entropy.utils.files import atomic_write, safe_name
 from espnet_entropy.utils.progress import progress
+from espnet_entropy.utils.scp import read_scp
 
 
 def list_inputs(inputs: list[str]) -> dict[str, str]:
     """Utterance ids and paths: a wav.scp counts by its lines, a file by its stem.
 
     Raises:
-        ValueError: if two inputs have the same id.
+        ValueError: if two inputs have the same id, or one is stdin.
     """
+    if "-" in inputs:
+        raise ValueError("-: standard input needs --stream; add it, or name audio files.")
     utts: dict[str, str] = {}
     for item in inputs:
         path = Path(item)
@@ -63,9 +65,14 @@ def compress_files(args: argparse.Namespace) -> int:
                 continue
             print(json.dumps(utterance_record(utt, speech), ensure_ascii=False), file=out)
             if args.textgrid is not None:
-                save_textgrid(args.textgrid / f"{utt}.TextGrid", speech)
+                save_textgrid(args.textgrid / f"{safe_name(utt)}.TextGrid", speech)
             if args.plot is not None:
-                _plot(args.plot / f"{utt}.png", utt, wav, speech)
+                _plot(args.plot / f"{safe_name(utt)}.png", utt, wav, speech)
+        if utts and len(failures.failed) == len(utts):  # before an output file appears
+            first = [f"  {utt}: {why}" for utt, why in list(failures.failed.items())[:5]]
+            raise ValueError(
+                "compress: no input could be read. The first ones:\n" + "\n".join(first)
+            )
     failures.close(len(utts))
     return len(failures.failed)
 

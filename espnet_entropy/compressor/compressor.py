@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from espnet_entropy.compressor.model_dir import ModelDirectory
-from espnet_entropy.compressor.parts import Parts, check_parts, load_parts
+from espnet_entropy.compressor.parts import Parts, check_manifest, check_parts, load_parts
 from espnet_entropy.entropy_lm.scorer import EntropyScorer
+from espnet_entropy.segmenter.calibrate import CalibrationTable
 from espnet_entropy.segmenter.config import SegmenterConfig
 from espnet_entropy.segmenter.groups import group_lengths
 from espnet_entropy.segmenter.segment import segment
@@ -81,7 +82,8 @@ class Compressor:
 
         Args:
             directory: the model directory.
-            rate: groups per second of audio (Hz); the directory's default if ``None``.
+            rate: groups per second of audio (Hz); if ``None``, the directory's default, or what
+                the criterion makes if it has no threshold (``dedup``).
             criterion: name of a calibrated criterion; the directory's default if ``None``.
             device: ``cpu``, ``cuda``, ``cuda:1`` …
 
@@ -90,11 +92,16 @@ class Compressor:
                 together, an unknown criterion or a rate outside what was calibrated.
         """
         model = ModelDirectory.open(directory)
-        parts = load_parts(model.tokenizer, model.entropy_lm, model.calibration, device)
-        config = parts.table.lookup(
-            criterion or model.manifest.criterion, model.manifest.rate if rate is None else rate
-        )
-        return cls(parts, config)
+        # a wrong criterion or rate shows before the seconds that the LM takes
+        table = CalibrationTable.load(model.calibration)
+        name = criterion or model.manifest.criterion
+        if rate is None:
+            rate = table.usual_rate(name, model.manifest.rate)
+        config = table.lookup(name, rate)
+        parts = load_parts(model.tokenizer, model.entropy_lm, table, device)
+        compressor = cls(parts, config)
+        check_manifest(parts, model)
+        return compressor
 
     def __call__(self, wav: np.ndarray) -> CompressedSpeech:
         """Compress one utterance.

@@ -16,7 +16,7 @@ import numpy as np
 
 from espnet_entropy.compressor.compressor import Compressor
 from espnet_entropy.compressor.output import group_record
-from espnet_entropy.utils.grid import SAMPLE_RATE
+from espnet_entropy.utils.grid import FRAME_LENGTH, SAMPLE_RATE
 
 PIECE_BYTES = 6400  # 0.2 s of 16-bit samples: short beside the features' own look-ahead
 POLL_SECONDS = 0.05
@@ -26,7 +26,8 @@ def compress_stream(args: argparse.Namespace) -> None:
     """Print one JSON line per group as soon as it closes.
 
     Raises:
-        ValueError: for more than one input, or audio that is not 16 kHz mono 16-bit.
+        ValueError: for more than one input, or audio that is not 16 kHz mono 16-bit, or is shorter
+            than one frame.
     """
     if len(args.inputs) != 1:
         raise ValueError(f"--stream reads one input, got {len(args.inputs)}.")
@@ -34,17 +35,27 @@ def compress_stream(args: argparse.Namespace) -> None:
         raise ValueError("--textgrid and --plot need the whole utterance; leave out --stream.")
     source = args.inputs[0]
     utt = "stdin" if source == "-" else Path(source).stem
+    pieces = read_pcm(source, args.follow)
     compressor = Compressor.from_pretrained(args.model, args.rate, args.criterion, args.device)
     with nullcontext(sys.stdout) if args.output is None else open(args.output, "w") as out:
-        for group in _groups(compressor, source, args.follow):
+        for group in _groups(compressor, pieces, "stdin" if source == "-" else source):
             print(json.dumps({"utt": utt, **group}), file=out, flush=True)
 
 
-def _groups(compressor: Compressor, source: str, follow: float) -> Iterator[dict[str, object]]:
+def _groups(
+    compressor: Compressor, pieces: Iterator[np.ndarray], name: str
+) -> Iterator[dict[str, object]]:
     stream = compressor.stream()
-    for samples in read_pcm(source, follow):
+    heard = 0
+    for samples in pieces:
+        heard += len(samples)
         for group in stream.push(samples):
             yield group_record(group)
+    if heard < FRAME_LENGTH:
+        raise ValueError(
+            f"{name}: {heard} samples are shorter than one frame of {FRAME_LENGTH} samples "
+            "(25 ms); send more audio."
+        )
     for group in stream.flush():
         yield group_record(group)
 
@@ -56,17 +67,20 @@ def read_pcm(source: str, follow: float = 0.0) -> Iterator[np.ndarray]:
         source: path, or ``-`` for stdin.
         follow: seconds without growth after which a file has ended; 0 ends at its end.
 
-    Yields:
-        (T,) float32 pieces in [-1, 1].
+    Returns:
+        Iterator over (T,) float32 pieces in [-1, 1].
 
     Raises:
-        ValueError: for a missing file or a WAV header of another kind.
+        ValueError: for a missing file; as it is read, for a WAV header of another kind.
     """
     if source == "-":
-        yield from _decode(_pieces(sys.stdin.buffer, follow), "stdin")
-        return
+        return _decode(_pieces(sys.stdin.buffer, follow), "stdin")
     if not Path(source).exists() or Path(source).is_dir():
         raise ValueError(f"{source}: no such file; --stream wants a file, a FIFO or - for stdin.")
+    return _read_file(source, follow)
+
+
+def _read_file(source: str, follow: float) -> Iterator[np.ndarray]:
     with open(source, "rb", buffering=0) as stream:
         yield from _decode(_pieces(stream, follow), source)
 

@@ -122,12 +122,15 @@ class ModelDirectory:
             ValueError: if a part was made for another tokenizer or LM.
         """
         from espnet_entropy.compressor.parts import check_parts, load_parts
+        from espnet_entropy.segmenter.calibrate import CalibrationTable
 
-        parts = load_parts(Path(tokenizer), Path(entropy_lm), Path(calibration))
+        table = CalibrationTable.load(calibration)
+        table.lookup(criterion, rate)
+        parts = load_parts(Path(tokenizer), Path(entropy_lm), table)
         check_parts(parts)
-        parts.table.lookup(criterion, rate)
         path = Path(path)
         path.mkdir(parents=True, exist_ok=True)
+        (path / "model.yaml").unlink(missing_ok=True)  # not whole from here until the last line
         # with_model: a HuBERT that lies elsewhere comes along, so that the directory can be moved
         parts.tokenizer.save(path / "tokenizer", with_model=True)
         hidden = shutil.ignore_patterns(".*")  # temporary files of a run that was killed

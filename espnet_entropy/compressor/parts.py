@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from espnet_entropy.compressor.model_dir import ModelDirectory
 from espnet_entropy.entropy_lm.model import EntropyLM
 from espnet_entropy.segmenter.calibrate import CalibrationTable
 from espnet_entropy.tokenizer.tokenizer import Tokenizer
@@ -19,12 +20,14 @@ class Parts:
     table: CalibrationTable
 
 
-def load_parts(tokenizer: Path, entropy_lm: Path, calibration: Path, device: str = "cpu") -> Parts:
-    """Load the three parts; see :func:`check_parts` for whether they fit each other."""
+def load_parts(
+    tokenizer: Path, entropy_lm: Path, table: CalibrationTable, device: str = "cpu"
+) -> Parts:
+    """Load the large parts; see :func:`check_parts` for whether all three fit each other."""
     return Parts(
         Tokenizer.from_pretrained(tokenizer, device=device),
         EntropyLM.from_pretrained(entropy_lm, device=device),
-        CalibrationTable.load(calibration),
+        table,
     )
 
 
@@ -43,6 +46,25 @@ def check_parts(parts: Parts) -> None:
             f"the entropy LM knows {lm.config.num_clusters} units, but the tokenizer makes "
             f"{tokenizer.num_clusters}; train the LM on units of this tokenizer."
         )
+
+
+def check_manifest(parts: Parts, model: ModelDirectory) -> None:
+    """Refuse parts other than those that ``model.yaml`` names.
+
+    Raises:
+        ValueError: naming both.
+    """
+    tokenizer, lm, manifest = parts.tokenizer, parts.lm, model.manifest
+    for what, expected, found in (
+        ("tokenizer", manifest.tokenizer, tokenizer.fingerprint),
+        ("entropy_lm", manifest.entropy_lm, lm.fingerprint),
+        ("num_clusters", manifest.num_clusters, tokenizer.num_clusters),
+    ):
+        if expected != found:
+            raise ValueError(
+                f"{model.path / 'model.yaml'}: {what} is {expected}, but that of the part beside "
+                f"it is {found}; make the model directory anew (pack_model)."
+            )
 
 
 def _same(part: str, expected: str, other: str, found: str) -> None:

@@ -59,7 +59,9 @@ def prepare_corpus(
             f"{source}: no such folder; expected the corpus '{name}'. Name it in db.local.sh."
         )
     if source is None and type(None) not in typing.get_args(hints["source"]):
-        raise ValueError(f"{name}: --source is missing; expected the folder of the corpus.")
+        raise ValueError(
+            f"{name}: --source is missing; expected the folder of the corpus: --source DIR."
+        )
     fields = [
         (p.name, hints[p.name], dataclasses.field(default=p.default))
         for p in signature.values()

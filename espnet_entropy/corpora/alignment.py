@@ -144,32 +144,46 @@ def shift_intervals(intervals: Sequence[Interval], seconds: float) -> list[Inter
 def read_textgrids(directory: str | Path) -> dict[str, dict[str, list[Interval]]]:
     """Read every ``*.TextGrid`` below ``directory`` (MFA's output), its stem being the utterance.
 
-    Tiers called ``words`` and ``phones``, or ``<speaker> - words`` as MFA names them where it
-    knows the speaker, are read; unlabelled stretches (silence) are left out.
-
     Returns:
         ``{"words": {utt: intervals}, "phones": {utt: intervals}}``, times in seconds.
 
     Raises:
         ValueError: if there is no TextGrid, one is unreadable, or two have the same stem.
     """
-    paths = sorted(Path(directory).rglob("*.TextGrid"))
-    if not paths:
-        raise ValueError(f"{directory}: holds no *.TextGrid file; expected the aligner's output.")
     found: dict[str, dict[str, list[Interval]]] = {tier: {} for tier in TIERS}
-    seen: dict[str, Path] = {}
-    for path in paths:
-        if path.stem in seen:
-            raise ValueError(
-                f"{path}: the same utterance as {seen[path.stem]}; expected one TextGrid for each."
-            )
-        seen[path.stem] = path
-        for tier, intervals in _read_textgrid(path).items():
-            found[tier][path.stem] = intervals
+    for utt, path in find_textgrids(directory).items():
+        for tier, intervals in read_textgrid(path).items():
+            found[tier][utt] = intervals
     return found
 
 
-def _read_textgrid(path: Path) -> dict[str, list[Interval]]:
+def find_textgrids(directory: str | Path) -> dict[str, Path]:
+    """Every ``*.TextGrid`` below ``directory`` by its stem, sorted by path.
+
+    Raises:
+        ValueError: if there is none, or two have the same stem.
+    """
+    found: dict[str, Path] = {}
+    for path in sorted(Path(directory).rglob("*.TextGrid")):
+        if path.stem in found:
+            raise ValueError(
+                f"{path}: the same utterance as {found[path.stem]}; expected one TextGrid for each."
+            )
+        found[path.stem] = path
+    if not found:
+        raise ValueError(f"{directory}: holds no *.TextGrid file; expected the aligner's output.")
+    return found
+
+
+def read_textgrid(path: Path) -> dict[str, list[Interval]]:
+    """Read the tiers ``words`` and ``phones`` of one TextGrid, those that it has.
+
+    ``<speaker> - words``, as MFA names a tier where it knows the speaker, counts too; unlabelled
+    stretches (silence) are left out.
+
+    Raises:
+        ValueError: naming the file, if it is unreadable or has neither tier.
+    """
     from praatio import textgrid
 
     try:
@@ -184,7 +198,8 @@ def _read_textgrid(path: Path) -> dict[str, list[Interval]]:
         raise ValueError(f"{path}: not a readable TextGrid ({error}); align it again.") from error
     if not tiers:
         raise ValueError(
-            f"{path}: expected a tier 'words' or 'phones', got {', '.join(grid.tierNames)}."
+            f"{path}: expected a tier 'words' or 'phones', got "
+            f"{', '.join(grid.tierNames) or 'none'}; rename the tier in Praat, or align again."
         )
     return {tier: sorted(intervals) for tier, intervals in tiers.items()}
 

@@ -135,7 +135,7 @@ def _range(path: Path, frames: int, rate: int, start: float, end: float | None) 
 
 def _check_file(path: Path) -> None:
     if path.is_dir():
-        raise ValueError(f"{path}: a directory; expected an audio file.")
+        raise ValueError(f"{path}: a directory; expected an audio file. Name a file in it.")
     if not path.exists():
         base = "" if path.is_absolute() else f" in {Path.cwd()}"
         raise ValueError(f"{path}: no such file{base}; expected an audio file. Check the path.")

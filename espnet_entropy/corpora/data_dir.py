@@ -20,7 +20,7 @@ from espnet_entropy.corpora.alignment import (
     write_alignment_info,
     write_ctm,
 )
-from espnet_entropy.utils.files import atomic_write
+from espnet_entropy.utils.scp import read_scp, write_scp
 
 if TYPE_CHECKING:
     import numpy as np
@@ -145,59 +145,6 @@ class DataDir:
                 words=aligned.get("words", {}).get(utt),
                 phones=aligned.get("phones", {}).get(utt),
             )
-
-
-def scan(path: str | Path, allow_empty: bool = False) -> tuple[dict[str, str], list[str]]:
-    """Read ``<key> <rest of the line>`` lines together with what is wrong with them.
-
-    Returns:
-        The table in file order (first occurrence of a key), and one message per defect.
-    """
-    path = Path(path)
-    try:
-        content = path.read_bytes().decode("utf-8")
-    except OSError as error:
-        return {}, [f"{path}: cannot be read ({error.strerror}); expected '<id> <value>' lines."]
-    except UnicodeDecodeError as error:
-        return {}, [f"{path}: not UTF-8 (byte {error.start}); convert it with iconv."]
-    table: dict[str, str] = {}
-    problems: list[str] = []
-    lines = content.split("\n")
-    if lines[-1] == "":
-        lines.pop()
-    for number, line in enumerate(lines, start=1):
-        key, _, value = line.strip().replace("\t", " ", 1).partition(" ")
-        if not key:
-            problems.append(f"{path}, line {number}: blank; remove it.")
-        elif key in table:
-            problems.append(f"{path}, line {number}: '{key}' occurs twice; expected it once.")
-        else:
-            table[key] = value.strip()
-            if not table[key] and not allow_empty:
-                problems.append(f"{path}, line {number}: '{key}' has no value; expected one.")
-    return table, problems
-
-
-def read_scp(path: str | Path, allow_empty: bool = False) -> dict[str, str]:
-    """Read ``<key> <rest of the line>`` lines (``wav.scp``, ``utt2spk``, …) in file order.
-
-    Args:
-        path: the file, UTF-8.
-        allow_empty: accept a key alone (an empty text).
-
-    Raises:
-        ValueError: naming file and line: unreadable, not UTF-8, blank line, key twice, no value.
-    """
-    table, problems = scan(path, allow_empty)
-    if problems:
-        raise ValueError(problems[0])
-    return table
-
-
-def write_scp(path: str | Path, table: Mapping[str, object]) -> None:
-    """Write ``<key> <value>`` lines sorted by key, atomically."""
-    with atomic_write(path) as stream:
-        stream.writelines(f"{key} {value}".rstrip() + "\n" for key, value in sorted(table.items()))
 
 
 def read_segments(path: str | Path) -> dict[str, Segment]:

@@ -17,11 +17,12 @@ import soundfile
 
 from espnet_entropy.corpora.alignment import read_alignment_info
 from espnet_entropy.corpora.audio import MAX_SECONDS, is_native
-from espnet_entropy.corpora.data_dir import DataDir, write_data_dir, write_scp
+from espnet_entropy.corpora.data_dir import DataDir, write_data_dir
 from espnet_entropy.utils.failures import FailureLog
-from espnet_entropy.utils.files import atomic_write, fingerprint
+from espnet_entropy.utils.files import atomic_write, fingerprint, safe_name
 from espnet_entropy.utils.grid import FRAME_LENGTH, SAMPLE_RATE
 from espnet_entropy.utils.progress import progress
+from espnet_entropy.utils.scp import write_scp
 from espnet_entropy.utils.shards import plan_shards
 
 SHARD_UTTERANCES = 200  # about 10 minutes of audio: seconds of work to lose, few files
@@ -156,7 +157,7 @@ class _Work:
                 "unit). Remove it or join it to its neighbour."
             )
         if utt in self.data.segments or not is_native(wav):
-            wav = str(self.out / "audio" / f"{utt.replace('%', '%25').replace('/', '%2F')}.flac")
+            wav = str(self.out / "audio" / f"{safe_name(utt)}.flac")
             encoded = io.BytesIO()
             soundfile.write(encoded, samples, SAMPLE_RATE, format="FLAC", subtype="PCM_16")
             with atomic_write(wav, "wb") as stream:

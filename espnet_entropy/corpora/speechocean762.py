@@ -10,8 +10,9 @@ import dataclasses
 from collections import Counter
 from pathlib import Path
 
-from espnet_entropy.corpora.data_dir import DataDir, Utterance, read_scp, write_data_dir
+from espnet_entropy.corpora.data_dir import DataDir, Utterance, write_data_dir
 from espnet_entropy.corpora.subsets import hold_out_speakers
+from espnet_entropy.utils.scp import read_scp
 
 ADULT_AGE = 16  # years; the corpus's own line between its two halves
 

@@ -8,8 +8,9 @@ from itertools import pairwise
 from pathlib import Path
 
 from espnet_entropy.corpora.alignment import TIERS, read_alignment_info, read_ctm
-from espnet_entropy.corpora.data_dir import DataDir, Segment, is_text, parse_segment, scan
+from espnet_entropy.corpora.data_dir import DataDir, Segment, is_text, parse_segment
 from espnet_entropy.utils.progress import progress
+from espnet_entropy.utils.scp import scan
 
 SHOWN = 5  # of each defect
 _LATE = 0.05  # seconds an alignment may end after its audio: aligners count in whole frames

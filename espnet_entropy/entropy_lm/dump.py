@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import kaldiio
 import numpy as np
 
+from espnet_entropy.utils.ark import Arrays
 from espnet_entropy.utils.config import read_yaml
 
 
@@ -46,16 +46,10 @@ class UnitDump:
         if not self.scp.is_file():
             raise ValueError(f"{self.scp}: no such file; run the tokenizer stage first.")
         self.meta = read_meta(self.scp.parent / "meta.yaml")
-        self._where: dict[str, str] = {}
-        for number, line in enumerate(self.scp.read_text(encoding="utf-8").splitlines(), 1):
-            fields = line.split()
-            # also keeps Kaldi's pipes out: kaldiio would run them
-            if len(fields) != 2 or ":" not in fields[1] or fields[1].endswith("|"):
-                raise ValueError(f"{self.scp}:{number}: expected '<utt> <ark>:<offset>': {line!r}")
-            self._where[fields[0]] = fields[1]
-        if not self._where:
+        self._arrays = Arrays.load(self.scp)
+        self.utterances = list(self._arrays)
+        if not self.utterances:
             raise ValueError(f"{self.scp}: holds no utterance; run the tokenizer stage again.")
-        self.utterances = list(self._where)
 
     @property
     def num_clusters(self) -> int:
@@ -68,12 +62,10 @@ class UnitDump:
         Raises:
             ValueError: if the archive cannot be read there or holds no integer vector.
         """
-        where = self._where[utterance]
-        try:
-            units = kaldiio.load_mat(where)
-        except (OSError, ValueError, AssertionError, IndexError, RuntimeError) as error:
-            raise ValueError(f"{utterance}: cannot read {where}: {error}") from error
-        if not isinstance(units, np.ndarray) or units.ndim != 1 or units.dtype.kind != "i":
-            kind = getattr(units, "dtype", type(units).__name__)
-            raise ValueError(f"{utterance}: {where}: expected a vector of int32, got {kind}.")
+        units = self._arrays[utterance]
+        if units.ndim != 1:
+            raise ValueError(
+                f"{self.scp}: {utterance}: expected a vector of int32, got a matrix of "
+                f"{units.dtype}; run the tokenizer stage again."
+            )
         return units

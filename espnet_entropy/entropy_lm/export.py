@@ -9,7 +9,7 @@ import datetime
 import math
 import pickle
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -19,6 +19,8 @@ from espnet_entropy.entropy_lm.dump import read_meta
 from espnet_entropy.entropy_lm.model import EntropyLM
 from espnet_entropy.entropy_lm.storage import load_weights, save
 from espnet_entropy.utils.config import from_dict, read_yaml
+
+T = TypeVar("T")
 
 # What ESPnet's record of losses holds besides tensors: numpy numbers and durations.
 PLAIN_VALUES = [
@@ -42,21 +44,52 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
         with torch.serialization.safe_globals(PLAIN_VALUES):
             content = torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError, OSError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        # not torch's own words: they recommend to read it nevertheless, which would run it
         raise ValueError(
-            f"{path}: not a checkpoint of plain tensors ({reason}); it is damaged or would run "
-            "code when read. Train again or take another file."
+            f"{path}: not a checkpoint of plain tensors ({type(error).__name__}); it is damaged "
+            "or would run code when read: nothing of it was run. Train again or take another file."
         ) from error
     if not isinstance(content, dict):
         raise ValueError(f"{path}: expected a state dictionary, got {type(content).__name__}.")
     return content
 
 
-def _config(args: dict[str, Any], dedup: bool, where: str) -> EntropyLMConfig:
+def get_key(content: Any, path: Path, kind: type[T], *keys: str | int) -> T:
+    """``content[key][key]…`` of a file that ESPnet wrote.
+
+    Args:
+        content: what the file holds.
+        path: the file, for the message.
+        kind: what the value must be.
+        keys: names, or positions in lists.
+
+    Raises:
+        ValueError: naming file and key, if one is missing or the value is of another kind.
+    """
+    for key in keys:
+        known = isinstance(content, dict if isinstance(key, str) else list | tuple)
+        try:
+            content = content[key] if known else None
+        except (KeyError, IndexError):
+            content = None
+    if not isinstance(content, kind):
+        name = ".".join(map(str, keys))
+        raise ValueError(
+            f"{path}: expected '{name}' ({kind.__name__}), got {_short(content)}; take the output "
+            "directory of bin/lm_train, or train again."
+        )
+    return content
+
+
+def _short(value: Any) -> str:
+    return "none" if value is None else type(value).__name__
+
+
+def _config(args: dict[str, Any], dedup: bool, where: Path) -> EntropyLMConfig:
     """Sizes from ESPnet's ``config.yaml``."""
     if args.get("lm") != "entropy_lm":
         raise ValueError(f"{where}: expected 'lm: entropy_lm', got {args.get('lm')!r}.")
-    num_clusters = len(args["token_list"]) - 1
+    num_clusters = len(get_key(args, where, list, "token_list")) - 1
     conf = {"num_clusters": num_clusters} | (args.get("lm_conf") or {}) | {"dedup": dedup}
     return from_dict(EntropyLMConfig, conf, f"{where}: lm_conf")
 
@@ -66,7 +99,7 @@ def _training(exp: Path) -> dict[str, Any]:
     path = exp / "checkpoint.pth"
     if not path.is_file():  # users delete it to save space; the weights do not need it
         return {}
-    stats = load_checkpoint(path)["reporter"]["stats"]
+    stats = get_key(load_checkpoint(path), path, dict, "reporter", "stats")
     losses = {
         e: float(s["valid"]["loss"]) for e, s in stats.items() if "loss" in s.get("valid", {})
     }
@@ -101,10 +134,11 @@ def export(
         ValueError: if the parts are missing, damaged, or do not belong together.
     """
     exp = Path(exp)
-    args = read_yaml(exp / "config.yaml")
-    lines = Path(args["train_data_path_and_name_and_type"][0][0])
+    source = exp / "config.yaml"
+    args = read_yaml(source)
+    lines = Path(get_key(args, source, str, "train_data_path_and_name_and_type", 0, 0))
     packed = read_meta(lines.parent / "meta.yaml")
-    config = _config(args, bool(packed.get("dedup", False)), str(exp / "config.yaml"))
+    config = _config(args, bool(packed.get("dedup", False)), source)
     metas = [(lines.parent / "meta.yaml", packed)]
     if units_meta is not None:
         metas.append((Path(units_meta), read_meta(units_meta)))

@@ -16,6 +16,7 @@ from torch import nn
 
 from espnet_entropy.entropy_lm.config import EntropyLMConfig
 from espnet_entropy.entropy_lm.layout import ATTENTION, KeyValueCache, Layout, attend
+from espnet_entropy.utils.device import check_device
 
 # Rows of logits that are held at once while entropies are computed: 4 MB at K = 500.
 ENTROPY_ROWS = 2048
@@ -174,7 +175,8 @@ class EntropyLM(nn.Module):
         """
         from espnet_entropy.entropy_lm.storage import load
 
-        return load(directory).to(device)
+        place = check_device(device)
+        return load(directory).to(place)
 
 
 __all__ = ["EntropyLM", "EntropyLMConfig"]

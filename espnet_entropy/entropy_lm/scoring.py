@@ -12,8 +12,9 @@ from espnet_entropy.entropy_lm.config import read_card
 from espnet_entropy.entropy_lm.dump import UnitDump
 from espnet_entropy.entropy_lm.units import check_units
 from espnet_entropy.utils.config import write_yaml
-from espnet_entropy.utils.files import atomic_write
+from espnet_entropy.utils.grid import num_units
 from espnet_entropy.utils.progress import progress
+from espnet_entropy.utils.scp import read_num_samples, write_scp
 from espnet_entropy.utils.shards import ShardedArk, plan_shards
 
 if TYPE_CHECKING:  # torch is imported only where there is something to score
@@ -45,26 +46,22 @@ class ScoreStage:
                 f"{self.units}: made by tokenizer {found}, but {model} was trained for "
                 f"{self.card.tokenizer}; tokenize with that one or train an LM for these units."
             )
-        lengths = self._lengths()
+        # of the number of samples: the plan opens no archive
+        lengths = {utt: num_units(samples) for utt, samples in self._samples().items()}
         self.ark = ShardedArk(
             self.out, "scored", plan_shards(lengths, shard_units), self.card.fingerprint
         )
 
-    def _lengths(self) -> dict[str, int]:
-        """Units of each utterance, from the number of samples: the plan opens no archive."""
-        from espnet_entropy.utils.grid import num_units
-
-        path = self.units / "utt2num_samples"
-        if not path.is_file():
-            raise ValueError(f"{path}: no such file; run the tokenizer stage again.")
-        samples = dict(line.split() for line in path.read_text(encoding="utf-8").splitlines())
-        missing = [utt for utt in self.dump.utterances if not samples.get(utt, "").isdigit()]
+    def _samples(self) -> dict[str, int]:
+        """Samples of each utterance, in the dump's order."""
+        samples = read_num_samples(self.units)
+        missing = [utt for utt in self.dump.utterances if utt not in samples]
         if missing:
             raise ValueError(
-                f"{path}: no number of samples for {len(missing)} utterance(s), "
-                f"{', '.join(missing[:3])} first; run the tokenizer stage again."
+                f"{self.units / 'utt2num_samples'}: no number of samples for {len(missing)} "
+                f"utterance(s), {', '.join(missing[:3])} first; run the tokenizer stage again."
             )
-        return {utt: num_units(int(samples[utt])) for utt in self.dump.utterances}
+        return {utt: samples[utt] for utt in self.dump.utterances}
 
     def run(self, job: int = 1, nj: int = 1, device: str = "cpu") -> None:
         """Score the unfinished shards of job ``job`` of ``nj``."""
@@ -103,9 +100,8 @@ class ScoreStage:
             The number of scored utterances.
         """
         entries = self.ark.merge(max_failed)
-        source = (self.units / "utt2num_samples").read_text(encoding="utf-8").splitlines()
-        with atomic_write(self.out / "utt2num_samples") as stream:
-            stream.writelines(f"{line}\n" for line in source if line.split()[0] in entries)
+        samples = self._samples()
+        write_scp(self.out / "utt2num_samples", {utt: samples[utt] for utt in entries})
         write_yaml(
             self.out / "meta.yaml",
             {

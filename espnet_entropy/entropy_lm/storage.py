@@ -93,7 +93,7 @@ def load_weights(model: EntropyLM, weights: dict[str, torch.Tensor], where: str)
         if weight.shape != own[name].shape:
             raise ValueError(
                 f"{where}: {name} has shape {tuple(weight.shape)}, the configuration asks for "
-                f"{tuple(own[name].shape)}."
+                f"{tuple(own[name].shape)}; weights and configuration are of different models."
             )
         if not torch.isfinite(weight).all():
             raise ValueError(f"{where}: {name} holds values that are not finite.")

@@ -22,7 +22,8 @@ def check_units(units: np.ndarray | Sequence[int], num_clusters: int) -> np.ndar
     if len(wrong):
         raise ValueError(
             f"units: unit {array[wrong[0]]} at position {wrong[0]} is outside 0 .. "
-            f"{num_clusters - 1}; they come from another tokenizer than the entropy LM's."
+            f"{num_clusters - 1}; they come from another tokenizer than the entropy LM's: tokenize "
+            "with that one."
         )
     return array.astype(np.int64)
 

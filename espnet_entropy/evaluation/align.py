@@ -11,7 +11,9 @@ from typing import Literal
 from espnet_entropy.corpora.alignment import (
     AlignmentInfo,
     Interval,
+    find_textgrids,
     read_alignment_info,
+    read_textgrid,
     write_alignment_info,
     write_ctm,
 )
@@ -19,6 +21,7 @@ from espnet_entropy.corpora.data_dir import DataDir
 from espnet_entropy.evaluation.align_mfa import align_with_mfa, find_mfa
 from espnet_entropy.utils.failures import FailureLog
 
+Tiers = Mapping[str, Mapping[str, Sequence[Interval]]]  # by tier and utterance
 _UNFINISHED = ".align.unfinished"  # stands in the directory while its files are being replaced
 
 
@@ -27,8 +30,11 @@ class AlignConfig:
     """How to align.
 
     Attributes:
-        method: ``auto`` takes MFA where it is installed and CTC where it is not.
+        method: ``auto`` takes MFA where it is installed and CTC where it is not; ``textgrid`` takes
+            over an alignment that exists.
         text: transcript file of the data directory: ``text``, or ``text.phones`` for phones.
+        textgrids: directory with ``<utt>.TextGrid`` files at any depth (MFA's output), for
+            ``textgrid``.
         mfa: the ``mfa`` executable, a name on the PATH or a path.
         dictionary: MFA's pronunciation dictionary, name or path.
         acoustic_model: MFA's acoustic model, name or path.
@@ -39,8 +45,9 @@ class AlignConfig:
         max_failed: tolerated share of utterances that cannot be aligned.
     """
 
-    method: Literal["auto", "mfa", "ctc"] = "auto"
+    method: Literal["auto", "mfa", "ctc", "textgrid"] = "auto"
     text: str = "text"
+    textgrids: Path | None = None
     mfa: str = "mfa"
     dictionary: str = "english_us_arpa"
     acoustic_model: str = "english_us_arpa"
@@ -49,6 +56,10 @@ class AlignConfig:
     device: str = "cpu"
     nj: int = 1
     max_failed: float = 0.05
+
+    def __post_init__(self) -> None:
+        if (self.method == "textgrid") != (self.textgrids is not None):
+            raise ValueError("'--method textgrid' and '--textgrids DIR' go together; give both.")
 
 
 def align(data_dir: str | Path, config: AlignConfig, overwrite: bool = False) -> bool:
@@ -75,19 +86,47 @@ def align(data_dir: str | Path, config: AlignConfig, overwrite: bool = False) ->
         logging.info("%s: has %s from %s; nothing to align", path, names, source)
         return False
     data = DataDir.read(path)
-    suffix = config.text.removeprefix("text").removeprefix(".")
-    if suffix not in data.texts:
-        raise ValueError(f"{path}: lacks '{config.text}'; alignment needs a transcript.")
     failures = FailureLog("align", path / "align.failed", config.max_failed)
-    tiers, info = _run(data, data.texts[suffix], failures, config)
+    if config.textgrids is not None:
+        tiers, info = _take_over(data, config.textgrids, failures)
+    else:
+        suffix = config.text.removeprefix("text").removeprefix(".")
+        if suffix not in data.texts:
+            raise ValueError(f"{path}: lacks '{config.text}'; alignment needs a transcript.")
+        tiers, info = _run(data, data.texts[suffix], failures, config)
     failures.close(total=len(data.wavs))
     _replace(path, existing, tiers, info)
     return True
 
 
+def _take_over(data: DataDir, textgrids: Path, failures: FailureLog) -> tuple[Tiers, AlignmentInfo]:
+    """Read each utterance's TextGrid; all need the same tiers, or a reference would have holes."""
+    paths = find_textgrids(textgrids)
+    grids: dict[str, dict[str, list[Interval]]] = {}
+    for utt in data.wavs:
+        try:
+            if utt not in paths:
+                raise ValueError(f"{textgrids}: no {utt}.TextGrid there or below.")
+            grids[utt] = read_textgrid(paths[utt])
+            for label in (i.label for tier in grids[utt].values() for i in tier):
+                if len(label.split()) != 1:
+                    raise ValueError(f"{paths[utt]}: label {label!r}; expected no white space.")
+        except ValueError as error:
+            grids.pop(utt, None)
+            failures.add(utt, error)
+    names = sorted({name for grid in grids.values() for name in grid})
+    for utt, grid in list(grids.items()):
+        lacking = [name for name in names if not grid.get(name)]
+        if lacking:
+            del grids[utt]
+            failures.add(utt, f"{paths[utt]}: tier '{lacking[0]}' is absent or has no label.")
+    tiers = {name: {utt: grid[name] for utt, grid in grids.items()} for name in names}
+    return tiers, AlignmentInfo(source=f"TextGrids of {textgrids}")
+
+
 def _run(
     data: DataDir, transcripts: dict[str, str], failures: FailureLog, config: AlignConfig
-) -> tuple[Mapping[str, Mapping[str, Sequence[Interval]]], AlignmentInfo]:
+) -> tuple[Tiers, AlignmentInfo]:
     executable = find_mfa(config.mfa)
     if config.method == "mfa" or (config.method == "auto" and executable):
         if executable is None:
@@ -122,7 +161,7 @@ def _run(
 def _replace(
     path: Path,
     existing: Sequence[Path],
-    tiers: Mapping[str, Mapping[str, Sequence[Interval]]],
+    tiers: Tiers,
     info: AlignmentInfo,
 ) -> None:
     """Put the new files in place; a run killed half way is recognized and done again."""

@@ -3,7 +3,7 @@
 For corpora without a reference where MFA is not installed. CTC models peak where they are sure,
 which is not where a sound begins: read such a reference at ±50 ms, not at ±20 ms.
 
-Shapes: N frames of the grid of ``tokenizer.grid``, V tokens of the model's vocabulary.
+Shapes: N frames of the grid of ``utils.grid``, V tokens of the model's vocabulary.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import numpy as np
 
 from espnet_entropy.corpora.alignment import Interval
 from espnet_entropy.corpora.data_dir import DataDir
+from espnet_entropy.utils.device import check_device
 from espnet_entropy.utils.failures import FailureLog
 from espnet_entropy.utils.files import sha256_file
 from espnet_entropy.utils.grid import FRAME_LENGTH, boundary_time
@@ -129,13 +130,14 @@ class CTCAligner:
         from transformers import AutoFeatureExtractor, AutoModelForCTC
 
         assert kind in KINDS, kind
+        place = check_device(device)
         self.name, self.kind, self.device = name, kind, device
         try:
-            self.model: Any = AutoModelForCTC.from_pretrained(name).to(device).eval()
+            self.model: Any = AutoModelForCTC.from_pretrained(name).to(place).eval()
             self.extractor: Any = AutoFeatureExtractor.from_pretrained(name)  # type: ignore[no-untyped-call]
             path = _file(name, "vocab.json")
             self.vocab: dict[str, int] = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError, KeyError) as error:
+        except Exception as error:  # torch, safetensors and pickle each raise their own
             raise ValueError(
                 f"{name}: expected a transformers CTC model with preprocessor_config.json and "
                 f"vocab.json (local directory or hub name): {error}"

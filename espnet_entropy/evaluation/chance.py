@@ -19,10 +19,10 @@ from espnet_entropy.utils.grid import boundary_time
 BASELINES = {
     "random": "random instants of the unit grid",
     "uniform": "equally long groups",
-    "random-unit-change": "random instants at which the unit changes",
+    "random_change": "random instants at which the unit changes",
     "spectral-flux": "the highest peaks of the spectral flux (5 ms grid)",
 }
-_DRAWN = ("random", "random-unit-change")
+_DRAWN = ("random", "random_change")
 _ENOUGH = 20_000  # boundaries, after which the noise of one random draw is below 0.4 %
 
 
@@ -40,7 +40,7 @@ def chance_boundaries(
 
     Returns:
         (count,) float64, seconds, rising. Where units change less than ``count`` times,
-        ``random-unit-change`` takes all changes and random other instants.
+        ``random_change`` takes all changes and random other instants.
     """
     check_choice(method, BASELINES, "baseline")
     places = len(units) - 1
@@ -53,7 +53,7 @@ def chance_boundaries(
     else:
         seed = zlib.crc32(np.ascontiguousarray(units, dtype=np.int64).tobytes())
         priority = np.random.default_rng([seed, draw]).random(max(0, places))
-        if method == "random-unit-change":
+        if method == "random_change":
             priority = priority - (units[1:] != units[:-1])  # every change before any other
         chosen = 1 + np.sort(np.argsort(priority, kind="stable")[:count])
     return np.asarray(boundary_time(chosen), dtype=np.float64)

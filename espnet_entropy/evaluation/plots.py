@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import itertools
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -12,7 +13,10 @@ import numpy as np
 
 from espnet_entropy.evaluation.boundaries import SILENCES, Span
 from espnet_entropy.evaluation.flux import HOP, WINDOW, log_mel
+from espnet_entropy.segmenter.center import moving_mean
 from espnet_entropy.segmenter.config import SegmenterConfig
+from espnet_entropy.segmenter.flat import Flat
+from espnet_entropy.segmenter.planned import planned_score
 from espnet_entropy.utils.files import atomic_write
 from espnet_entropy.utils.grid import SAMPLE_RATE, UNIT_RATE, boundary_time
 
@@ -26,6 +30,10 @@ CRITERIA = {"global": "M1", "relative": "M2", "combined": "M3"}
 
 class Speech(Protocol):
     """What a picture of an utterance needs: ``compressor.CompressedSpeech``, or the like."""
+
+    @property
+    def units(self) -> np.ndarray:
+        """(N,) int."""
 
     @property
     def entropy(self) -> np.ndarray:
@@ -136,32 +144,82 @@ def _draw_entropy(axis: Any, speech: Speech, edges: np.ndarray) -> None:
     entropy = np.asarray(speech.entropy, dtype=np.float64)
     # unit i is drawn from its boundary to the next, so that a step up stands where a group begins
     times = boundary_time(np.arange(len(entropy) + 1))
-    top = float(entropy.max(initial=1.0)) * 1.3  # room for the legend
-    axis.vlines(edges[1:-1], 0, top, color=GREY, linewidth=0.7, alpha=0.7, label="a group begins")
+    decision = decide(speech)
+    curves = [entropy, *(c for c in (decision.worth, decision.limit) if c is not None)]
+    top = 1.4 * max(1.0, *(float(curve.max()) for curve in curves))  # room for the legend
+    bottom = min(0.0, *(float(curve.min()) for curve in curves))
+    axis.vlines(
+        edges[1:-1], bottom, top, color=GREY, linewidth=0.7, alpha=0.7, label="a group begins"
+    )
     axis.stairs(entropy, times, color=COLOURS[0], linewidth=1.3, label="entropy of the next unit")
-    config = speech.segmenter.in_nats()
-    if config.criterion in ("global", "combined") and config.threshold is not None:
-        axis.axhline(
-            config.threshold,
+    if decision.worth is not None:
+        label = "worth of a start: entropy, its fall, a new unit"
+        axis.stairs(
+            decision.worth, times, baseline=None, color=COLOURS[2], linewidth=0.9, label=label
+        )
+    if decision.limit is not None:
+        axis.stairs(
+            decision.limit,
+            times,
+            baseline=None,
             color=COLOURS[1],
             linestyle="--",
             linewidth=1.3,
-            label=f"threshold ({config.threshold:.2f} nats)",
+            label=decision.rule,
         )
-    axis.set_ylim(0, top)
-    axis.set_ylabel("entropy (nats)")
+    for note in decision.notes:
+        axis.plot([], [], " ", label=note)
+    axis.set_ylim(bottom, top)
+    axis.set_ylabel("entropy (nats)\nhigh: hard to predict", fontsize=9)
     axis.grid(axis="y", alpha=0.3)
     axis.legend(loc="upper right", fontsize=8, ncols=3, framealpha=0.9)
-    axis.text(
-        0.005,
-        0.95,
-        "high: what comes next was hard to predict",
-        transform=axis.transAxes,
-        va="top",
-        fontsize=8,
-        color=GREY,
-        bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1},
-    )
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What the picture of an utterance shows of how its groups were found.
+
+    Attributes:
+        worth: (N,) nats, what is compared with ``limit`` where it is not the entropy.
+        limit: (N,) nats, above which a group may begin; ``None`` where no level decides.
+        rule: ``limit`` in words.
+        notes: what else is asked for.
+    """
+
+    worth: np.ndarray | None = None
+    limit: np.ndarray | None = None
+    rule: str = ""
+    notes: tuple[str, ...] = ()
+
+
+def decide(speech: Speech) -> Decision:
+    """Curves and words that tell why groups begin where they do.
+
+    With ``center`` the mean is added to the threshold instead of subtracted from the entropy,
+    which is the same comparison and leaves the entropy as it is.
+    """
+    config = speech.segmenter.in_nats()
+    entropy = np.asarray(speech.entropy, dtype=np.float64)
+    flat = Flat(np.asarray(speech.units), entropy, np.arange(len(entropy)) == 0)
+    worth, limit, rule = None, None, ""
+    notes: list[str] = []
+    if config.threshold is not None:
+        rule = "price of a group" if config.criterion == "planned" else "threshold"
+        rule += f" ({config.threshold:.2f} nats"
+        limit = np.full(len(entropy), config.threshold)
+        if config.center is not None:
+            limit = limit + moving_mean(flat, config.center)
+            rule += f" above the mean of the last {config.center} units"
+        rule += ")"
+    if config.criterion == "planned":
+        worth = planned_score(flat, config.change_bonus)
+        if config.smallest_group > 1:
+            notes.append(f"of starts within {config.smallest_group} units the best is taken")
+    if config.threshold_relative is not None:
+        notes.append(f"entropy must rise by more than {config.threshold_relative:.2f} nats")
+    if config.boundary == "end":
+        notes.append("groups begin one unit later")
+    return Decision(worth, limit, rule, tuple(notes))
 
 
 def _draw_groups(axis: Any, edges: np.ndarray) -> None:

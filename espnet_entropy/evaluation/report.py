@@ -139,8 +139,10 @@ def _plot_lengths(path: Path, score: dict[str, Any]) -> None:
 
 def at_rate(score: dict[str, Any], rate: float) -> list[dict[str, Any]]:
     """Results of the target rate nearest to ``rate``; those without a rate if there is no other."""
-    groups = by_rate(score["results"])
-    return min(groups, key=lambda group: abs((group[0]["target_rate"] or 1e9) - rate))
+    results: list[dict[str, Any]] = score["results"]
+    rates = [r["target_rate"] for r in results if r["target_rate"] is not None]
+    nearest = min(rates, key=lambda known: abs(known - rate), default=None)
+    return [r for r in results if r["target_rate"] == nearest]
 
 
 def _terminal(rows: Sequence[dict[str, Any]], scores: Sequence[dict[str, Any]], out: Path) -> str:

@@ -33,6 +33,7 @@ EXAMPLE_RATE = 15.0  # Hz: the paper's middle rate
 class _Example:
     """What a picture needs of an utterance."""
 
+    units: np.ndarray
     entropy: np.ndarray
     starts: np.ndarray
     segmenter: SegmenterConfig
@@ -123,6 +124,7 @@ def _draw_example(reference: Reference, systems: list[System], data_dir: Path, p
     utt = reference.utts[index]
     alignments = read_alignments(data_dir, [utt])
     speech = _Example(
+        reference.units[index],
         reference.entropy[index],
         system.masks[index],
         from_dict(SegmenterConfig, system.settings),

@@ -38,7 +38,9 @@ from espnet_entropy.evaluation.boundaries import (
 from espnet_entropy.evaluation.chance import chance_counts
 from espnet_entropy.evaluation.record import provenance, read_score, write_score
 from espnet_entropy.evaluation.streaming_report import stream_line, stream_report
-from espnet_entropy.segmenter.segment import lookahead
+from espnet_entropy.segmenter.calibrate import CalibrationTable
+from espnet_entropy.segmenter.segment import lookahead, segment
+from espnet_entropy.tokenizer.tokenizer import Tokenizer
 from espnet_entropy.utils.config import to_dict
 from espnet_entropy.utils.failures import FailureLog
 from espnet_entropy.utils.files import atomic_write
@@ -50,7 +52,7 @@ TASK = "streaming"
 DISTANCES = {"same_unit": 0.5 / UNIT_RATE, "one_unit": 1 / UNIT_RATE}
 TOLERANCE = 0.02  # seconds, to phone boundaries
 AGES = {"first second": (0.0, 1.0), "1 to 3 s": (1.0, 3.0), "after 3 s": (3.0, np.inf)}
-CHANCE = "random-unit-change"
+CHANCE = "random_change"
 
 
 @dataclass(frozen=True)
@@ -122,18 +124,23 @@ def evaluate_streaming(
             utterances failed.
     """
     out = Path(out)
+    directory = ModelDirectory.open(model)
+    criterion = criterion or directory.manifest.criterion
+    if rate is None:
+        table = CalibrationTable.load(directory.calibration)
+        rate = table.usual_rate(criterion, directory.manifest.rate)
     compressor = Compressor.from_pretrained(model, rate, criterion, device)
     streaming = compressor.tokenizer.streaming()
+    full_context = compressor.tokenizer.full_context()
     corpus = DataDir.read(data)
     failures = FailureLog(TASK, out / "failed.txt", max_failed)
     pairs: dict[str, Pair] = {}
     for utt in progress(corpus.wavs, TASK):
         try:
-            pairs[utt] = listen(compressor, corpus.load_audio(utt))
+            pairs[utt] = listen(compressor, full_context, corpus.load_audio(utt))
         except ValueError as error:
             failures.add(utt, error)
     failures.close(len(corpus.wavs))
-    manifest = ModelDirectory.open(model).manifest
     spans = read_alignments(data, pairs).get("phones", {})
     phones = {utt: reference_boundaries(spans[utt], pairs[utt].seconds) for utt in spans}
     score = {
@@ -141,14 +148,14 @@ def evaluate_streaming(
         "test_set": out.name,
         "model": {
             "tokenizer": compressor.tokenizer.fingerprint,
-            "streaming_tokenizer": streaming.fingerprint,
             "features": streaming.features.name,
-            "features_conf": streaming.features.conf,
+            "full_context": full_context.features.conf,
+            "stream": streaming.features.conf,
             "entropy_lm": compressor.lm.fingerprint,
             "num_clusters": compressor.tokenizer.num_clusters,
         },
-        "criterion": criterion or manifest.criterion,
-        "target_rate": manifest.rate if rate is None else rate,
+        "criterion": criterion,
+        "target_rate": rate,
         "settings": to_dict(compressor.segmenter),
         "failed": failures.failed,
         **figures(pairs, phones, seed),
@@ -166,17 +173,20 @@ def evaluate_streaming(
     return stream_line(score)
 
 
-def listen(compressor: Compressor, wav: np.ndarray) -> Pair:
+def listen(compressor: Compressor, full_context: Tokenizer, wav: np.ndarray) -> Pair:
     """Compress one utterance whole, and as a stream that hears one window more at a time.
 
     Args:
         compressor: the model.
+        full_context: of its tokenizer.
         wav: (T,) float samples in [-1, 1], 16 kHz.
 
     Raises:
-        ValueError: as calling the compressor does.
+        ValueError: as calling the tokenizer does.
     """
-    whole = compressor(wav)
+    units = full_context(wav)
+    entropy = compressor.scorer.score(units)
+    full_starts = np.asarray(segment(units, entropy, compressor.segmenter))
     stream = compressor.stream()
     groups, waits = [], []
     # each piece completes exactly one window, so that no wait is longer than it has to be
@@ -185,13 +195,13 @@ def listen(compressor: Compressor, wav: np.ndarray) -> Pair:
         groups += closed
         waits += [end / SAMPLE_RATE - group.end for group in closed]
     groups += stream.flush()  # these did not have to wait: no more audio was to come
-    starts = np.zeros_like(whole.starts)
+    starts = np.zeros_like(full_starts)
     starts[[group.first for group in groups]] = True
     return Pair(
-        seconds=whole.seconds,
-        units=(whole.units, np.concatenate([group.units for group in groups])),
-        entropy=(whole.entropy, np.concatenate([group.entropy for group in groups])),
-        starts=(whole.starts, starts),
+        seconds=len(wav) / SAMPLE_RATE,
+        units=(units, np.concatenate([group.units for group in groups])),
+        entropy=(entropy, np.concatenate([group.entropy for group in groups])),
+        starts=(full_starts, starts),
         waits=np.array(waits, dtype=np.float64),
     )
 
@@ -250,7 +260,7 @@ def figures(
         "wait_seconds": {
             "groups": len(waits),
             "mean": ratio("waits", "closed"),
-            "max": float(waits.max(initial=np.nan)) if len(waits) else None,
+            "max": float(waits.max()) if len(waits) else None,
         },
     }
 

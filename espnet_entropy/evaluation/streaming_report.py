@@ -23,19 +23,20 @@ def stream_report(score: dict[str, Any]) -> str:
     Args:
         score: of ``streaming.evaluate_streaming``.
     """
-    conf = ", ".join(f"{key} {value}" for key, value in score["model"]["features_conf"].items())
+    model = score["model"]
     parts = [
         f"# Streaming on {score['test_set']}\n",
         f"{EXPLANATION}\n",
         f"{score['utterances']} utterances, {score['seconds'] / 60:.1f} minutes; criterion "
-        f"{readable(score['criterion'])}, target {score['target_rate']:g} Hz; the stream's "
-        f"features: {score['model']['features']} ({conf or 'no options'}).\n",
+        f"{readable(score['criterion'])}, target {score['target_rate']:g} Hz; features "
+        f"{model['features']}, with full context {_conf(model['full_context'])}, as a stream "
+        f"{_conf(model['stream'])}.\n",
         _failed(score["failed"]),
         "\n## Agreement with full context\n",
         _agreement_table(score),
-        "\n## Rate, entropy, boundaries\n",
+        "## Rate, entropy, boundaries\n",
         _both_table(score),
-        "\n## Latency\n",
+        "## Latency\n",
         _latency_table(score),
     ]
     return "\n".join(parts)
@@ -58,6 +59,11 @@ def stream_line(score: dict[str, Any]) -> str:
     if score["failed"]:
         parts.append(f"{len(score['failed'])} failed: {', '.join(sorted(score['failed']))}")
     return "; ".join(parts)
+
+
+def _conf(options: dict[str, Any]) -> str:
+    shown = [f"{key} {value}" for key, value in options.items() if value is not None]
+    return f"({', '.join(shown)})"
 
 
 def _failed(failed: dict[str, str]) -> str:

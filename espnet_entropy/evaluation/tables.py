@@ -16,9 +16,15 @@ NAMES = {
 EXPLANATION = (
     "A boundary is the instant where a group of units begins; it counts as right if a boundary of "
     "the reference lies within the tolerance, each used once. R-value joins how many were found "
-    "and how many were too many (1 is perfect); rows marked 'chance' place the same number of "
-    "boundaries without the language model, so only what is above them means anything."
+    "and how many were too many (1 is perfect); what chance reaches depends on the rate, and only "
+    "what is above chance means anything. 'R above uniform' and 'R above random' compare a method "
+    "with exactly as many boundaries as its own in each utterance, equally spaced or at random "
+    "(left empty for the convention 'end'). Rows marked 'chance' have as many boundaries as the "
+    "first method of their block: read them only beside methods of the same Hz. Chance knows "
+    "nothing but that number; random_change also knows where units change, and spectral-flux the "
+    "sound, but neither uses a language model."
 )
+COMPARED = ("uniform", "random")  # chance that every method is set beside
 
 
 def method_name(result: dict[str, Any]) -> str:
@@ -53,10 +59,14 @@ def markdown(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def by_rate(results: Iterable[dict[str, Any]]) -> list[list[dict[str, Any]]]:
-    """Results grouped by target rate, in the order in which they come."""
+    """Results grouped by target rate, in the order in which they come.
+
+    A method without one makes a rate of its own and stands alone.
+    """
     groups: dict[Any, list[dict[str, Any]]] = {}
     for result in results:
-        groups.setdefault(result["target_rate"], []).append(result)
+        rate = result["target_rate"]
+        groups.setdefault(result["method"] if rate is None else rate, []).append(result)
     return list(groups.values())
 
 
@@ -72,13 +82,15 @@ def figures_table(
         conventions: those to show.
     """
     header = ["method", "Hz", "precision", "recall", "F1", "R-value [95 %]", "over-seg.", "dev. ms"]
-    header.append("R above best of M1-M3 [95 %]")
+    header += [f"R above {name} [95 %]" for name in (*COMPARED, "best of M1-M3")]
     rows: list[list[str]] = []
     for group in by_rate(score["results"]):
         shown = [r for r in group if r["boundary"] in ("", *conventions)]
         for result in shown:
             figures = result["figures"][tier][tolerance]
-            above = result["r_value_above_best_of_m1_m2_m3"].get(tier, {}).get(tolerance)
+            chance = result["r_value_above_chance"]
+            above = [chance.get(name, {}) for name in COMPARED]
+            above.append(result["r_value_above_best_of_m1_m2_m3"])
             rows.append(
                 [
                     method_name(result),
@@ -87,7 +99,7 @@ def figures_table(
                     _interval(figures["r_value"]),
                     _number(figures["over_segmentation"]["estimate"], 2, sign=True),
                     _number(figures["mean_deviation"]["estimate"], 1, factor=1000),
-                    _interval(above, sign=True) if above else "",
+                    *(_above(tiers, tier, tolerance) for tiers in above),
                 ]
             )
         rows += _chance_rows(shown, tier, tolerance)
@@ -109,10 +121,15 @@ def _chance_rows(group: Sequence[dict[str, Any]], tier: str, tolerance: str) -> 
                 *(_number(figures[n]) for n in ("precision", "recall", "f1", "r_value")),
                 _number(figures["over_segmentation"], 2, sign=True),
                 _number(figures["mean_deviation"], 1, factor=1000),
-                "",
+                *("" for _ in (*COMPARED, "best of M1-M3")),
             ]
         )
     return rows
+
+
+def _above(tiers: dict[str, Any], tier: str, tolerance: str) -> str:
+    figure = tiers.get(tier, {}).get(tolerance)
+    return _interval(figure, sign=True) if figure else ""
 
 
 def with_chance(group: Sequence[dict[str, Any]]) -> Any:

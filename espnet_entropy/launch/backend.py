@@ -41,7 +41,10 @@ class Backend(Protocol):
 
 
 class LocalBackend:
-    """Tasks as processes on this machine, each in a session of its own."""
+    """Tasks as processes on this machine, each in a session of its own.
+
+    Memory, time and configuration are a scheduler's affair: they are ignored here.
+    """
 
     interval = 1.0  # the end of a child wakes the launcher at once; this is for the display
 

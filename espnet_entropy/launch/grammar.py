@@ -13,6 +13,17 @@ USAGE = (
     "run.pl [--max-jobs-run N] [--gpu N] [--num-threads N] [--mem X] [--time X] [--config FILE] "
     "[--resume] [JOB=1:N] LOG COMMAND..."
 )
+HELP = f"""usage: {USAGE}
+
+Runs a command on this machine, or one per task number with JOB replaced by it in LOG and COMMAND.
+
+  --max-jobs-run N   tasks at a time; as many as there is room for if not given
+  --gpu N            GPUs per task
+  --num-threads N    CPU threads per task
+  --resume           run only tasks that have not succeeded yet
+  --mem, --time, --config
+                     for a scheduler (Slurm): accepted so that one call serves both, but
+                     without effect here"""
 
 # Arguments that reach the shell as they are, so that `cmd \| gzip \> out` works as in Kaldi;
 # every other argument reaches the program unchanged, whatever characters it holds.
@@ -30,9 +41,9 @@ class Resources:
         max_jobs: tasks at a time (``None``: as many as the backend has room for).
         gpu: GPUs per task.
         threads: CPU threads per task.
-        mem: memory per task as Slurm writes it (``4G``).
-        time: time limit as Slurm writes it (``1:00:00``).
-        config: a backend's own configuration file.
+        mem: memory per task as Slurm writes it (``4G``); ``LocalBackend`` ignores it.
+        time: time limit as Slurm writes it (``1:00:00``); ``LocalBackend`` ignores it.
+        config: a scheduler's own configuration file; ``LocalBackend`` ignores it.
     """
 
     max_jobs: int | None = None

@@ -13,7 +13,7 @@ from select import select
 from types import FrameType
 
 from espnet_entropy.launch.backend import Backend, LocalBackend
-from espnet_entropy.launch.grammar import Request, parse
+from espnet_entropy.launch.grammar import HELP, Request, parse
 from espnet_entropy.launch.plan import Plan, make_plan
 from espnet_entropy.launch.task import Status, footer, now, read_status, write_status
 
@@ -189,6 +189,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         cancelled ends by the signal that did it, so that the calling script stops too.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
+    if words[:1] in (["--help"], ["-h"]):
+        print(HELP)
+        return 0
     resume = os.environ.get("ESPNET_ENTROPY_RESUME", "") not in ("", "0")
     try:
         request = parse(words, resume)

@@ -23,6 +23,7 @@ def describe(stage: str, settings: str, inputs: Sequence[Path]) -> dict[str, Any
     Raises:
         ValueError: if an input is missing: the stage before it has not run.
     """
+    inputs = [path for path in inputs if not path.is_dir()]
     missing = [str(path) for path in inputs if not path.is_file()]
     if missing:
         raise ValueError(
@@ -36,17 +37,16 @@ def describe(stage: str, settings: str, inputs: Sequence[Path]) -> dict[str, Any
 
 
 def changes(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
-    """Sentences that name what differs between two descriptions, oldest first."""
+    """Sentences that name what differs between two descriptions.
+
+    An input that came or went (a set was added) is no difference: the stage has to run, but
+    what it made before is still right.
+    """
     found = []
     if old["settings"] != new["settings"]:
         found.append(f"settings were '{old['settings']}' and are now '{new['settings']}'")
-    for path in sorted(set(old["inputs"]) | set(new["inputs"])):
-        before, after = old["inputs"].get(path), new["inputs"].get(path)
-        if before is None:
-            found.append(f"{path} is a new input")
-        elif after is None:
-            found.append(f"{path} is no longer an input")
-        elif before != after:
+    for path in sorted(set(old["inputs"]) & set(new["inputs"])):
+        if old["inputs"][path] != new["inputs"][path]:
             found.append(f"{path} has changed")
     return found
 
@@ -69,14 +69,17 @@ def check(stamp: Path, now: dict[str, Any], outputs: Sequence[Path], remake: boo
     if stamp.is_file():
         old = json.loads(stamp.read_text(encoding="utf-8"))
         differences = changes(old, now)
-        if not differences and old["finished"] and all(path.exists() for path in outputs):
+        same = not differences and old["inputs"].keys() == now["inputs"].keys()
+        if same and old["finished"] and all(path.exists() for path in outputs):
             return "done"
         if differences and not remake:
             raise ValueError(
                 f"stage {now['stage']} was made from something else: {'; '.join(differences)}. "
-                f"To make it and what follows anew: --stage {now['stage']} --remake true"
+                f"To make it anew, and what follows where that changes its inputs: "
+                f"--stage {now['stage']} --remake true"
             )
         if differences:
+            write(stamp, old, finished=False)  # a kill may leave a part of the outputs
             _remove(outputs)
     write(stamp, now, finished=False)
     return "run"

@@ -13,7 +13,13 @@ import numpy as np
 
 from espnet_entropy.segmenter.config import Plan, SegmenterConfig, check_rate
 from espnet_entropy.segmenter.scored import ScoredSet
-from espnet_entropy.segmenter.search import Calibration, Search, calibrate, make_calibration
+from espnet_entropy.segmenter.search import (
+    REACHABLE,
+    Calibration,
+    Search,
+    calibrate,
+    make_calibration,
+)
 from espnet_entropy.utils.config import check_choice, load_config, to_dict, write_yaml
 
 __all__ = ["Calibration", "CalibrationTable", "Curve", "calibrate", "calibrate_plan"]
@@ -77,7 +83,8 @@ class CalibrationTable:
         """The entry of a criterion (its label) at a rate in Hz.
 
         For a rate that was not calibrated, thresholds are interpolated between the nearest two
-        of the curve (half a hertz apart) and the entry says so.
+        of the curve (half a hertz apart) and the entry says so. A criterion without a threshold
+        makes one rate; asking for it within 1 % is enough.
 
         Raises:
             ValueError: for an unknown criterion, or a rate outside what was calibrated.
@@ -89,9 +96,12 @@ class CalibrationTable:
             if abs(entry.target_rate - rate) < 1e-6:
                 return entry
         if not mine[0].config.knobs:
+            made = mine[0].achieved_rate
+            if abs(rate - made) <= REACHABLE * made:
+                return mine[0]
             raise ValueError(
-                f"criterion '{criterion}' has no threshold: it makes "
-                f"{mine[0].achieved_rate:.2f} Hz, not {rate:g}; ask for that rate."
+                f"criterion '{criterion}' has no threshold: it makes {made:.2f} Hz, not {rate:g}; "
+                "ask for that rate, or give none."
             )
         curve = self.curves.get(criterion)
         if curve is None or not curve.rates[0] <= rate <= curve.rates[-1]:
@@ -108,6 +118,16 @@ class CalibrationTable:
         }
         config = dataclasses.replace(mine[0].config, **knobs)
         return make_calibration(config, rate, rate, self.num_clusters, interpolated=True)
+
+    def usual_rate(self, criterion: str, default: float) -> float:
+        """``default``, or the one rate (Hz) that a criterion without a threshold makes.
+
+        Raises:
+            ValueError: for an unknown criterion.
+        """
+        check_choice(criterion, self.criteria, "criterion", "calibration")
+        entry = next(entry for entry in self.entries if entry.name == criterion)
+        return default if entry.config.knobs else entry.achieved_rate
 
     def lookup(self, criterion: str, rate: float) -> SegmenterConfig:
         """The configuration of :meth:`find`, ready for ``segment``."""

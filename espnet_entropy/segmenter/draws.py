@@ -2,6 +2,13 @@
 
 Unit i's number is a hash of i and of the four units up to it: the same utterance gives the
 same numbers on every machine, in numpy and torch, whole, in a batch or in a stream.
+
+Utterances therefore share a number where the same four units stand at the same place, above all
+where they begin alike (leading silence). Drawing among T units then varies as among fewer, by
+Σ m² / T times the binomial variance, m the number of units that share one number. Without first
+units, which start a group anyway, that is 1.18 on speechocean762's test set and 1.27 on
+mini_synth's valid set. Hashing everything before unit i would give 1.11 and 1.20: common
+beginnings look alike to any hash that does not know the future.
 """
 
 from __future__ import annotations
@@ -20,7 +27,7 @@ _MIX_2 = 0x94D049BB133111EB - (1 << 64)
 
 
 def uniform_draws(flat: Flat) -> Array:
-    """(T,) float64 in [0, 1), independent of each other to the eye of any statistic used here."""
+    """(T,) float64 in [0, 1), as if independent wherever position or last four units differ."""
     xp = namespace(flat.units)
     unit = flat.units.astype(np.int64) if xp is np else flat.units.long()
     state = _mix(flat.position + 1)

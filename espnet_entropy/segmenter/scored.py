@@ -9,8 +9,10 @@ from pathlib import Path
 import numpy as np
 
 from espnet_entropy.segmenter.flat import Flat
+from espnet_entropy.utils.ark import Arrays
 from espnet_entropy.utils.config import read_yaml
 from espnet_entropy.utils.grid import SAMPLE_RATE
+from espnet_entropy.utils.scp import read_num_samples
 
 
 @dataclass(frozen=True)
@@ -40,16 +42,14 @@ def read_scored(directory: str | Path) -> ScoredSet:
     Raises:
         ValueError: naming the file and the utterance, if something is missing or malformed.
     """
-    import kaldiio
-
     directory = Path(directory)
     scp = directory / "scored.scp"
     if not scp.is_file():
-        raise ValueError(f"{scp}: no such file; expected a scored dump (stage score_entropy).")
-    samples = _read_samples(directory / "utt2num_samples")
+        raise ValueError(f"{scp}: no such file; expected a scored dump. Run stage 'score_entropy'.")
+    samples = read_num_samples(directory)
     utterances: dict[str, np.ndarray] = {}
     seconds = 0.0
-    for utt, matrix in kaldiio.load_scp(str(scp)).items():
+    for utt, matrix in Arrays.load(scp).items():
         if utt not in samples:
             raise ValueError(f"{directory}/utt2num_samples: lacks utterance '{utt}' of scored.scp.")
         utterances[utt] = check_scored(matrix, f"{scp}: {utt}")
@@ -68,18 +68,6 @@ def read_scored(directory: str | Path) -> ScoredSet:
         entropy_lm=str(meta["entropy_lm"]),
         num_clusters=int(meta["num_clusters"]),
     )
-
-
-def _read_samples(path: Path) -> dict[str, int]:
-    if not path.is_file():
-        raise ValueError(f"{path}: no such file; it says how much audio each utterance is.")
-    samples = {}
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
-        fields = line.split()
-        if len(fields) != 2 or not fields[1].isdigit():
-            raise ValueError(f"{path}:{number}: expected '<utt> <samples>', got {line!r}.")
-        samples[fields[0]] = int(fields[1])
-    return samples
 
 
 def check_scored(matrix: np.ndarray, where: str) -> np.ndarray:

@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 
-from espnet_entropy.entropy_lm.export import load_checkpoint
+from espnet_entropy.entropy_lm.export import get_key, load_checkpoint
 from espnet_entropy.utils.files import atomic_write
 
 
@@ -55,7 +55,8 @@ def mend_links(directory: str | Path, criteria: Sequence[Sequence[str]]) -> None
     directory = Path(directory)
     if not (directory / "checkpoint.pth").is_file():
         return
-    stats = load_checkpoint(directory / "checkpoint.pth")["reporter"]["stats"]
+    path = directory / "checkpoint.pth"
+    stats = get_key(load_checkpoint(path), path, dict, "reporter", "stats")
     for phase, name, mode in ([word.strip() for word in words] for words in criteria):
         sign = 1 if mode == "min" else -1
         found = {epoch: s[phase][name] for epoch, s in stats.items() if name in s.get(phase, {})}

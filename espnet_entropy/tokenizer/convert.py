@@ -36,6 +36,12 @@ def convert(
     else:
         options = load_config(TokenizerConfig, config)
         features = build_features(options.features, options.features_conf)
+        if features.dim != quantizer.dim:
+            raise ValueError(
+                f"{source}: centroids of {quantizer.dim} dimensions, but the features "
+                f"'{features.name}' of {config} have {features.dim}; name the features that this "
+                "k-means was made for."
+            )
         Tokenizer(features, quantizer).save(out)
     logging.info("%s: %s, K = %d, D = %d", out, kind, quantizer.num_clusters, quantizer.dim)
     return quantizer

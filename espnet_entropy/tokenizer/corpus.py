@@ -12,11 +12,12 @@ from typing import TypeVar
 
 import numpy as np
 
-from espnet_entropy.corpora.data_dir import DataDir, read_scp, write_scp
+from espnet_entropy.corpora.data_dir import DataDir
 from espnet_entropy.tokenizer.tokenizer import Tokenizer, check_wav, read_description
 from espnet_entropy.utils.config import write_yaml
 from espnet_entropy.utils.grid import SAMPLE_RATE
 from espnet_entropy.utils.progress import progress
+from espnet_entropy.utils.scp import read_num_samples, write_scp
 from espnet_entropy.utils.shards import ShardedArk, plan_shards
 
 T = TypeVar("T")
@@ -119,23 +120,6 @@ def on_audio(
     results.update(zip(wavs, compute(list(wavs.values())), strict=True))
     for utt in utts:
         yield utt, results.pop(utt)
-
-
-def read_num_samples(data: str | Path) -> dict[str, int]:
-    """``utt2num_samples`` of a formatted data directory.
-
-    Raises:
-        ValueError: if the file is missing or a line is no whole number.
-    """
-    path = Path(data) / "utt2num_samples"
-    if not path.is_file():
-        raise ValueError(f"{path}: no such file; run stage 'format' (bin/format_audio.py) first.")
-    lengths: dict[str, int] = {}
-    for utt, value in read_scp(path).items():
-        if not value.isdigit():
-            raise ValueError(f"{path}: {utt}: expected a number of samples, got '{value}'.")
-        lengths[utt] = int(value)
-    return lengths
 
 
 def _sharded(model: str | Path, data: str | Path, out: str | Path) -> ShardedArk:

@@ -13,6 +13,7 @@ import numpy as np
 
 from espnet_entropy.tokenizer.config import FEATURES
 from espnet_entropy.utils.config import check_choice, from_dict
+from espnet_entropy.utils.device import check_device
 
 
 class FeatureStream(Protocol):
@@ -26,7 +27,7 @@ class FeatureStream(Protocol):
 
 
 class Features(Protocol):
-    """Features on the grid of ``tokenizer.grid``.
+    """Features on the grid of ``utils.grid``.
 
     Attributes:
         name: kind of features.
@@ -59,6 +60,9 @@ class Features(Protocol):
             ValueError: if these features need the whole utterance.
         """
 
+    def full_context(self) -> Features:
+        """What streams are compared with: the features that see the whole utterance."""
+
     def stream(self) -> FeatureStream:
         """Begin a stream whose frames are ``streaming().extract(wav)``, bit for bit.
 
@@ -88,6 +92,7 @@ def build_features(
         ValueError: for an unknown name or option, or a model that cannot be loaded.
     """
     check_choice(name, FEATURES, "features")
+    check_device(device)
     conf = dict(conf or {})
     if name == "mfcc":
         from espnet_entropy.tokenizer.mfcc import Mfcc, MfccConfig

@@ -15,20 +15,21 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 
-import kaldiio
 import numpy as np
 
 from espnet_entropy.corpora.data_dir import DataDir
 from espnet_entropy.tokenizer.config import KMeansConfig, TokenizerConfig
-from espnet_entropy.tokenizer.corpus import SHARD_SAMPLES, on_audio, read_num_samples
+from espnet_entropy.tokenizer.corpus import SHARD_SAMPLES, on_audio
 from espnet_entropy.tokenizer.features import Features, build_features
 from espnet_entropy.tokenizer.kmeans import KMeansQuantizer
 from espnet_entropy.tokenizer.lloyd import fit_kmeans
 from espnet_entropy.tokenizer.tokenizer import DESCRIPTION, Tokenizer
+from espnet_entropy.utils.ark import Arrays
 from espnet_entropy.utils.config import read_yaml
 from espnet_entropy.utils.files import atomic_write, fingerprint
 from espnet_entropy.utils.grid import SAMPLE_RATE, num_units
 from espnet_entropy.utils.progress import progress
+from espnet_entropy.utils.scp import read_num_samples
 from espnet_entropy.utils.shards import ShardedArk, plan_shards
 
 
@@ -130,8 +131,8 @@ class TokenizerFit:
         path = self.work / "frames.f32"
         if not path.is_file():
             with atomic_write(path, "wb") as stream:
-                for place in entries.values():
-                    stream.write(kaldiio.load_mat(place).astype("<f4").tobytes())
+                for sampled in Arrays(entries, self.work / "frames.scp").values():
+                    stream.write(sampled.astype("<f4").tobytes())
         if path.stat().st_size == 0:
             raise ValueError(f"{self.data}: no frames were sampled; raise max_frames.")
         return np.memmap(path, "<f4", mode="r").reshape(-1, self.features.dim)

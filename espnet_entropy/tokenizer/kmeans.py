@@ -42,7 +42,8 @@ class KMeansQuantizer:
         if not np.issubdtype(centroids.dtype, np.floating) or not np.isfinite(centroids).all():
             raise ValueError(
                 f"k-means centroids: expected finite floating-point numbers, got {centroids.dtype}"
-                " with NaN, infinite or other values; the codebook is damaged."
+                " with NaN, infinite or other values; the codebook is damaged: copy it "
+                "again or fit anew."
             )
         self.centroids = np.ascontiguousarray(centroids, dtype=np.float32)
         self.info = dict(info or {})
@@ -138,7 +139,7 @@ def _read_centroids(path: Path) -> np.ndarray:
     try:
         tensors = load(path.read_bytes())
     except SafetensorError as error:
-        raise ValueError(f"not a readable safetensors file ({error}).") from error
+        raise ValueError(f"not a readable safetensors file ({error}); copy it again.") from error
     if set(tensors) != {"centroids"}:
         raise ValueError(f"expected one tensor 'centroids', got {sorted(tensors)}.")
     return np.asarray(tensors["centroids"])

@@ -91,9 +91,10 @@ def fit_kmeans(
         ValueError: if there are fewer (different) frames than clusters, or frames are not
             finite.
     """
-    if frames.ndim != 2 or len(frames) < config.num_clusters:
+    assert frames.ndim == 2, frames.shape
+    if len(frames) < config.num_clusters:
         raise ValueError(
-            f"k-means: {frames.shape} frames are too few for {config.num_clusters} clusters; "
+            f"k-means: {len(frames)} frames are too few for {config.num_clusters} clusters; "
             "give more audio, raise max_frames or lower num_clusters."
         )
     key = fingerprint(

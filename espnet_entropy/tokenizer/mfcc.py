@@ -108,6 +108,10 @@ class Mfcc:
         """With ``normalize: utterance`` those with ``causal``; otherwise these features."""
         return Mfcc(MfccConfig("causal")) if self.config.normalize == "utterance" else self
 
+    def full_context(self) -> Mfcc:
+        """With ``normalize: causal`` those with ``utterance``; otherwise these features."""
+        return Mfcc(MfccConfig("utterance")) if self.config.normalize == "causal" else self
+
     def stream(self) -> MfccStream:
         """Features of audio that is still arriving: :meth:`streaming` ones, bit for bit."""
         return MfccStream(causal=self.config.normalize != "none")

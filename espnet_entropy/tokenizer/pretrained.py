@@ -17,6 +17,11 @@ import torch
 from espnet_entropy.utils.grid import FRAME_LENGTH, FRAME_SHIFT, SAMPLE_RATE
 
 CLASSES = {"hubert": "HubertModel", "wavlm": "WavLMModel", "wav2vec2": "Wav2Vec2Model"}
+EXAMPLES = {
+    "hubert": "facebook/hubert-base-ls960",
+    "wavlm": "microsoft/wavlm-base",
+    "wav2vec2": "facebook/wav2vec2-base",
+}
 # Used in training only; checkpoints of finished models may lack it.
 UNUSED = "masked_spec_embed"
 
@@ -41,9 +46,13 @@ def resolve(name: str, model: str, directory: Path | None = None) -> str:
         if (place / "config.json").is_file():
             return str(place)
         if place.is_dir():
-            raise ValueError(f"{place}: no config.json; expected a {name} model of transformers.")
+            raise ValueError(
+                f"{place}: no config.json; expected a {name} model of transformers. {_advice(name)}"
+            )
     if model.startswith((".", "/", "~")) or model.count("/") > 1:
-        raise ValueError(f"{model}: no such directory; expected a {name} model of transformers.")
+        raise ValueError(
+            f"{model}: no such directory; expected a {name} model of transformers. {_advice(name)}"
+        )
     return _snapshot(name, model)
 
 
@@ -64,11 +73,18 @@ def _snapshot(name: str, model: str) -> str:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
         raise ValueError(
             f"features_conf: {name} model '{model}' is neither a local directory nor in the cache, "
-            f"and the hub did not give it ({type(error).__name__}: {reason}). On a machine with "
-            f"network: 'hf download {model} --local-dir DIR' (config.json, "
-            "preprocessor_config.json, model.safetensors or pytorch_model.bin); copy DIR here and "
-            "set 'model: DIR'."
+            f"and the hub did not give it ({type(error).__name__}: {reason}). "
+            + _advice(name, model)
         ) from error
+
+
+def _advice(name: str, model: str | None = None) -> str:
+    """How to get a model, for the end of a message."""
+    return (
+        f"On a machine with network: 'hf download {model or EXAMPLES[name]} --local-dir DIR' "
+        "(config.json, preprocessor_config.json, model.safetensors or pytorch_model.bin); copy DIR "
+        "here and set 'model: DIR'."
+    )
 
 
 def _weights(place: Path) -> list[Path]:
@@ -161,7 +177,12 @@ def _load(name: str, source: str) -> Any:
             model, info = _from_pretrained(getattr(transformers, CLASSES[name]), source, config)
     except Exception as error:  # torch, safetensors and pickle each raise their own
         reason = " ".join(str(error).split())[:300]
-        raise ValueError(f"{source}: the weights cannot be loaded safely ({reason}).") from error
+        if "weights_only" in reason:  # torch recommends to read it nevertheless: that would run it
+            reason = "a pickle of more than tensors, nothing of it was run"
+        raise ValueError(
+            f"{source}: the weights cannot be loaded safely ({reason}); copy them again, or take "
+            "model.safetensors."
+        ) from error
     missing = [key for key in info["missing_keys"] if UNUSED not in key]
     if missing or info["mismatched_keys"]:
         wrong = sorted(map(str, missing or info["mismatched_keys"]))

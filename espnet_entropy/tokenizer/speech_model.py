@@ -14,7 +14,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -98,6 +98,7 @@ class SpeechModelFeatures:
         self._device, self._dtype = torch.device(device), getattr(torch, config.dtype)
         if self._device.type == "cpu" and self._dtype != torch.float32:
             raise ValueError(f"features_conf: dtype {config.dtype} needs a GPU; use float32.")
+        self._directory = directory
         self._source = resolve(name, config.model, directory)
         self._model = load_model(name, self._source, config.layer)
         self._normalize = preprocessing(self._source, config.model, config.do_normalize)
@@ -165,6 +166,13 @@ class SpeechModelFeatures:
                 "stream; set features_conf 'chunk', 'left_context' and 'right_context' (seconds)."
             )
         return self
+
+    def full_context(self) -> SpeechModelFeatures:
+        """The same without chunks."""
+        if self.config.chunk is None:
+            return self
+        whole = replace(self.config, chunk=None, left_context=0.0, right_context=0.0)
+        return SpeechModelFeatures(self.name, whole, str(self._device), self._directory)
 
     def stream(self) -> ChunkStream:
         """Features of audio that is still arriving; equal to :meth:`extract` of the whole.

@@ -15,7 +15,7 @@ from espnet_entropy.tokenizer.features import Features, FeatureStream, build_fea
 from espnet_entropy.tokenizer.kmeans import KMeansQuantizer
 from espnet_entropy.utils.config import check_choice, read_yaml, write_yaml
 from espnet_entropy.utils.files import fingerprint
-from espnet_entropy.utils.grid import FRAME_LENGTH, UNIT_RATE
+from espnet_entropy.utils.grid import FRAME_LENGTH
 
 DESCRIPTION = "tokenizer.yaml"
 KEYS = (
@@ -41,8 +41,6 @@ class Tokenizer:
     Example:
         ``units = Tokenizer.from_pretrained("exp/tokenizer")(wav)``
     """
-
-    frames_per_second = UNIT_RATE
 
     def __init__(self, features: Features, quantizer: KMeansQuantizer) -> None:
         if features.dim != quantizer.dim:
@@ -102,6 +100,14 @@ class Tokenizer:
             ValueError: if the features need the whole utterance (a speech model without chunks).
         """
         features = self.features.streaming()
+        return self if features is self.features else Tokenizer(features, self.quantizer)
+
+    def full_context(self) -> Tokenizer:
+        """The tokenizer whose features see the whole utterance, with the same quantizer.
+
+        It is this one itself, except for chunked speech models and causally normalized MFCC.
+        """
+        features = self.features.full_context()
         return self if features is self.features else Tokenizer(features, self.quantizer)
 
     def stream(self) -> UnitStream:
@@ -174,6 +180,8 @@ def read_description(directory: str | Path) -> dict[str, Any]:
         ValueError: if the file is missing or incomplete.
     """
     path = Path(directory) / DESCRIPTION
+    if not path.is_file():
+        raise ValueError(f"{path}: no such file; expected a tokenizer. Run stage 'fit_tokenizer'.")
     info = read_yaml(path)
     for key in KEYS:
         if key not in info:

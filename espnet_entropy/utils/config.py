@@ -56,7 +56,7 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path}: not valid YAML: {error}") from error
+        raise ValueError(f"{path}{_yaml_problem(error)}") from error
     if content is None:
         return {}
     if not isinstance(content, dict):
@@ -64,6 +64,16 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
             f"{path}: expected 'key: value' lines at the top level, got {type(content).__name__}."
         )
     return content
+
+
+def _yaml_problem(error: Exception) -> str:
+    """Line and kind of a mistake in YAML, on one line."""
+    mark, problem = (getattr(error, name, None) for name in ("problem_mark", "problem"))
+    line = "" if mark is None else f", line {mark.line + 1}"
+    return (
+        f"{line}: not valid YAML ({problem or ' '.join(str(error).split())}); check brackets, "
+        "quotes and indentation there."
+    )
 
 
 def write_yaml(path: str | Path, content: Any) -> None:

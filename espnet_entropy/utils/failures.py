@@ -53,9 +53,12 @@ class FailureLog:
         logging.warning("%s: skipped %d of %d utterances", self.stage, len(self.failed), total)
         if len(self.failed) > self.max_failed * total or len(self.failed) == total:
             first = [f"  {utt}: {why}" for utt, why in sorted(self.failed.items())[:5]]
+            tolerated = f", more than the tolerated {self.max_failed:.1%}"
+            remedy = "Mend or remove them, or raise --max_failed"
+            if len(self.failed) == total:  # no tolerance would help
+                tolerated, remedy = ", all there are", "Mend them"
             where = f"; the whole list is in {self.path}" if self.path else ""
             raise ValueError(
-                f"{self.stage}: {len(self.failed)} of {total} utterances failed, more than the "
-                f"tolerated {self.max_failed:.1%}. The first ones:\n" + "\n".join(first) + "\n"
-                f"Mend or remove them, or raise --max_failed{where}."
+                f"{self.stage}: {len(self.failed)} of {total} utterances failed{tolerated}. "
+                "The first ones:\n" + "\n".join(first) + f"\n{remedy}{where}."
             )

@@ -59,6 +59,16 @@ def fsync_directory(path: Path) -> None:
         os.close(descriptor)
 
 
+def safe_name(key: str) -> str:
+    """An utterance id as a file name: no ``/``, so that it stays in its directory, and unique.
+
+    Example:
+        >>> safe_name("../a%b")
+        '..%2Fa%25b'
+    """
+    return key.replace("%", "%25").replace("/", "%2F")
+
+
 def sha256_file(path: str | Path) -> str:
     """SHA-256 of a file's bytes, in hexadecimal, read in pieces of 1 MiB."""
     digest = hashlib.sha256()

@@ -16,7 +16,7 @@ import kaldiio
 import numpy as np
 
 from espnet_entropy.utils.failures import FailureLog
-from espnet_entropy.utils.files import atomic_write, fingerprint
+from espnet_entropy.utils.files import atomic_write, fingerprint, sha256_file
 
 Results = Iterable[tuple[str, np.ndarray | Exception]]
 
@@ -106,7 +106,8 @@ class ShardedArk:
     def merge(self, max_failed: float = 0.05) -> dict[str, str]:
         """Concatenate the shards' scp files, in order, into ``<dir>/<name>.scp``.
 
-        Skipped utterances go to ``<dir>/<name>.failed``.
+        Skipped utterances go to ``<dir>/<name>.failed``, the archives' digests to
+        ``<dir>/<name>.sha256``.
 
         Args:
             max_failed: the largest tolerated share of failed utterances (0..1).
@@ -132,7 +133,14 @@ class ShardedArk:
         failures.close(total=sum(map(len, self.shards)))
         with atomic_write(self.directory / f"{self.name}.scp") as stream:
             stream.writelines(f"{utt} {where}\n" for utt, where in entries.items())
+        self._write_digest()
         return entries
+
+    def _write_digest(self) -> None:
+        """``<name>.sha256``: what the archives hold; the scp has only offsets, which may agree."""
+        digests = [sha256_file(self._path(i, "ark")) for i in range(len(self.shards))]
+        with atomic_write(self.directory / f"{self.name}.sha256") as stream:
+            stream.writelines(f"{digest}\n" for digest in digests)
 
     def run(self, make: Callable[[list[str]], Results], job: int = 1, nj: int = 1) -> None:
         """Make and write every pending shard of this job with ``make(utterances)``."""

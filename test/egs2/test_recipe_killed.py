@@ -172,7 +172,7 @@ def test_killed_at_random_moments_it_ends_with_the_same_bytes(corpus, whole, tmp
 
     def kill_in(stage, times):
         for number in range(times):
-            process = recipe.start()
+            process = recipe.start("--nj", str(rng.randint(1, 2)))  # the bytes do not depend on it
             recipe.wait_for(process, lambda: f" {stage}: " in recipe.log)
             time.sleep((number + rng.random()) / times * whole.seconds[stage])
             recipe.kill(process, everything=rng.random() < 0.5)
@@ -207,10 +207,10 @@ def test_a_changed_configuration_stops_the_run_until_it_is_made_anew(corpus, who
     config = recipe.path / "conf/tokenizer.yaml"
     config.write_text(config.read_text().replace("20", "21"))
     assert recipe.run() == 2
-    assert recipe.log.splitlines()[-1] == (
-        "error: stage fit_tokenizer was made from something else: conf/tokenizer.yaml has changed. "
-        "To make it and what follows anew: --stage fit_tokenizer --remake true"
-    )
+    message = recipe.log.splitlines()[-1]
+    assert message.startswith("error: stage fit_tokenizer was made from something else: ")
+    assert "conf/tokenizer.yaml has changed" in message
+    assert message.endswith("--stage fit_tokenizer --remake true")
     options = ("--stage", "fit_tokenizer", "--stop_stage", "tokenize", "--remake", "true")
     assert recipe.run(*options) == 0, recipe.log[-3000:]
     for name in ("train", "valid"):

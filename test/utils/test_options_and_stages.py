@@ -22,7 +22,7 @@ set -euo pipefail
 export PYTHONPATH={ROOT}
 . {ROOT}/utils/stages.sh
 stages=(data format report)
-stage=${{1:-1}} stop_stage=${{2:-100}} remake=false
+stage=${{1:-1}} stop_stage=${{2:-}} remake=false
 select_stages
 make() {{ echo "$1"; touch "$1"; }}
 data() {{ make data; }}
@@ -96,6 +96,10 @@ def test_wrong_stages(tmp_path):
     result = bash(STAGES, "fromat", cwd=tmp_path)
     assert result.returncode == 2
     assert "no stage 'fromat'; stages: 1 data, 2 format, 3 report" in result.stderr
+    for number in ("4", "99", "0"):
+        result = bash(STAGES, number, cwd=tmp_path)
+        assert result.returncode == 2, number
+        assert f"no stage '{number}'" in result.stderr
     result = bash(STAGES, "report", cwd=tmp_path)
     assert result.returncode == 2
     assert "stage report: missing input format; run the stages before it" in result.stderr

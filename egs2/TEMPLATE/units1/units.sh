@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Units, entropy LM and calibrated groups of a corpus: the numbered stages, once for all corpora.
 # Called by egs2/<corpus>/units1/run.sh from that directory; `./run.sh --help` lists the options.
-# shellcheck disable=SC2154  # the options become variables in parse_options
+# shellcheck disable=SC2154,SC2329  # options become variables in parse_options; run_stage calls the stages
 set -euo pipefail
 
 template=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -11,7 +11,7 @@ template=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 stages=(data format fit_tokenizer tokenize train_entropy_lm score_entropy calibrate align boundaries report)
 
 option stage            str  1     "first stage, number or name: $(list_stages)"
-option stop_stage       str  100   "last stage, number or name"
+option stop_stage       str  ""    "last stage, number or name; the last of all if empty"
 option remake           bool false "remove and make anew what was made from other inputs or settings"
 option nj               int  2     "pieces of a long stage at the same time"
 option ngpu             int  0     "GPUs for training; with 1 or more, stages that gain from one use it"
@@ -21,13 +21,15 @@ option test_sets        list test  "sets on which rates are reported"
 option other_sets       list ""    "sets of other corpora: scored for drift, never trained on"
 option boundary_sets    list ""    "sets whose reference boundaries are compared"
 option tokenizer_config file conf/tokenizer.yaml        "features and quantizer"
-option lm_config        str conf/train_entropy_lm.yaml "ESPnet's LM training configuration"
-option segmenter_config str conf/segmenter.yaml        "criteria, rates, default"
+option lm_config        file conf/train_entropy_lm.yaml "ESPnet's LM training configuration"
+option segmenter_config file "${template}/units1/conf/segmenter.yaml" "criteria, rates, default"
 option lm_context       int  2048  "units in a packed training line and in the scorer's window"
 option lm_args          str  ""    "further options for ESPnet's LM training"
 option align_args       str  ""    "options of stage align for boundary sets without an alignment: --ctc_model DIR"
 option data_opts        str  ""    "options for local/data.sh"
 option max_failed       str  0.05  "largest tolerated share of utterances that fail in a stage"
+# shellcheck disable=SC2034  # read by utils/options.sh
+option_program=./run.sh # shown by --help and in errors
 parse_options "$@"
 
 . "${template}/path.sh"
@@ -35,17 +37,20 @@ parse_options "$@"
 . "${template}/db.sh"
 select_stages
 
-device=cpu
-if [ "${ngpu}" -gt 0 ]; then device=cuda; fi
+device=cpu piece_gpu=() distributed=()
+if [ "${ngpu}" -gt 0 ]; then device=cuda piece_gpu=(--gpu 1); fi
+if [ "${ngpu}" -gt 1 ]; then distributed=(--multiprocessing_distributed true); fi # DDP, not DataParallel
 
-each_set() { # PREFIX SUFFIX -> the path of every set
+each_set() { # PREFIX PATTERN -> the files of every set; a plain name also where it is missing
     local name
-    for name in ${sets}; do printf '%s/%s/%s ' "$1" "${name}" "$2"; done
+    for name in ${sets}; do
+        compgen -G "$1/${name}/$2" || echo "$1/${name}/$2"
+    done | tr '\n' ' '
 }
 
 pieces() { # NAME COMMAND ARGS...: as nj pieces
     # shellcheck disable=SC2154,SC2086  # long_cmd: a command and its options
-    ${long_cmd} JOB=1:"${nj}" "exp/logs/$1.JOB.log" "${@:2}" --job JOB --nj "${nj}"
+    ${long_cmd} "${piece_gpu[@]}" JOB=1:"${nj}" "exp/logs/$1.JOB.log" "${@:2}" --job JOB --nj "${nj}"
 }
 
 in_pieces() { # NAME COMMAND ARGS...: as nj pieces, then merged
@@ -56,27 +61,29 @@ in_pieces() { # NAME COMMAND ARGS...: as nj pieces, then merged
 data() {
     # shellcheck disable=SC2086  # options, split on purpose
     ./local/data.sh ${data_opts}
+    # shellcheck disable=SC2046
+    "${python}" -m espnet_entropy.bin.validate_data_dir $(dirname $(each_set data wav.scp))
 }
 
 format() {
     local name
     for name in ${sets}; do
-        in_pieces "format_${name}" python3 -m espnet_entropy.bin.format_audio --data "data/${name}" --out "dump/raw/${name}"
+        in_pieces "format_${name}" "${python}" -m espnet_entropy.bin.format_audio --data "data/${name}" --out "dump/raw/${name}"
     done
 }
 
 fit_tokenizer() {
-    local fit=(python3 -m espnet_entropy.bin.fit_quantizer --config "${tokenizer_config}"
+    local fit=("${python}" -m espnet_entropy.bin.fit_quantizer --config "${tokenizer_config}"
         --data "dump/raw/${train_set}" --out exp/tokenizer --device "${device}")
     pieces fit_tokenizer "${fit[@]}"
     # shellcheck disable=SC2086  # train_cmd: a command and its options
-    ${train_cmd} --gpu "${ngpu}" exp/logs/fit_tokenizer.log "${fit[@]}" --max_failed "${max_failed}"
+    ${train_cmd} "${piece_gpu[@]}" exp/logs/fit_tokenizer.log "${fit[@]}" --max_failed "${max_failed}"
 }
 
 tokenize() {
     local name
     for name in ${sets}; do
-        in_pieces "tokenize_${name}" python3 -m espnet_entropy.bin.tokenize --model exp/tokenizer \
+        in_pieces "tokenize_${name}" "${python}" -m espnet_entropy.bin.tokenize --model exp/tokenizer \
             --data "dump/raw/${name}" --out "dump/units/${name}" --device "${device}"
     done
 }
@@ -84,25 +91,25 @@ tokenize() {
 train_entropy_lm() {
     local name
     for name in "${train_set}" "${valid_set}"; do
-        python3 -m espnet_entropy.bin.pack_units --units "dump/units/${name}/units.scp" --context "${lm_context}" \
+        "${python}" -m espnet_entropy.bin.pack_units --units "dump/units/${name}/units.scp" --context "${lm_context}" \
             --out "dump/packed/${name}"
     done
     # shellcheck disable=SC2086  # train_cmd and lm_args: words, split on purpose
-    ${train_cmd} --gpu "${ngpu}" exp/logs/train_entropy_lm.log python3 -m espnet_entropy.bin.lm_train \
-        --config "${lm_config}" --ngpu "${ngpu}" --output_dir exp/entropy_lm --resume true \
+    ${train_cmd} --gpu "${ngpu}" exp/logs/train_entropy_lm.log "${python}" -m espnet_entropy.bin.lm_train \
+        --config "${lm_config}" --ngpu "${ngpu}" "${distributed[@]}" --output_dir exp/entropy_lm --resume true \
         --use_preprocessor false --token_list "dump/packed/${train_set}/tokens.txt" \
         --train_data_path_and_name_and_type "dump/packed/${train_set}/packed.scp,text,kaldi_ark" \
         --valid_data_path_and_name_and_type "dump/packed/${valid_set}/packed.scp,text,kaldi_ark" \
         --train_shape_file "dump/packed/${train_set}/text_shape" \
         --valid_shape_file "dump/packed/${valid_set}/text_shape" ${lm_args}
-    python3 -m espnet_entropy.bin.export_entropy_lm --exp exp/entropy_lm --units_meta "dump/units/${train_set}/meta.yaml" \
+    "${python}" -m espnet_entropy.bin.export_entropy_lm --exp exp/entropy_lm --units_meta "dump/units/${train_set}/meta.yaml" \
         --out exp/entropy_lm/export
 }
 
 score_entropy() {
     local name
     for name in ${sets}; do
-        in_pieces "score_${name}" python3 -m espnet_entropy.bin.score_entropy --model exp/entropy_lm/export \
+        in_pieces "score_${name}" "${python}" -m espnet_entropy.bin.score_entropy --model exp/entropy_lm/export \
             --units "dump/units/${name}" --out "dump/scored/${name}" --device "${device}"
     done
 }
@@ -110,10 +117,10 @@ score_entropy() {
 calibrate() {
     local dumps
     mapfile -t dumps < <(for name in ${valid_set} ${test_sets} ${other_sets}; do echo "dump/scored/${name}"; done)
-    python3 -m espnet_entropy.bin.calibrate --scored "dump/scored/${valid_set}" --config "${segmenter_config}" \
+    "${python}" -m espnet_entropy.bin.calibrate --scored "dump/scored/${valid_set}" --config "${segmenter_config}" \
         --out exp/calibration/calibration.yaml \
         --report "${dumps[@]}" > /dev/null # the report stage shows the table
-    python3 -m espnet_entropy.bin.pack_model --tokenizer exp/tokenizer --entropy_lm exp/entropy_lm/export \
+    "${python}" -m espnet_entropy.bin.pack_model --tokenizer exp/tokenizer --entropy_lm exp/entropy_lm/export \
         --calibration exp/calibration/calibration.yaml --config "${segmenter_config}" \
         --recipe "$(pwd)" --out exp/compressor
 }
@@ -122,14 +129,14 @@ align() {
     local name
     for name in ${boundary_sets}; do
         # shellcheck disable=SC2086  # options, split on purpose
-        python3 -m espnet_entropy.bin.align --data "dump/raw/${name}" ${align_args}
+        "${python}" -m espnet_entropy.bin.align --data "dump/raw/${name}" ${align_args}
     done
 }
 
 boundaries() {
     local name evaluate
     for name in ${boundary_sets}; do
-        evaluate=(python3 -m espnet_entropy.bin.evaluate_boundaries --scored "dump/scored/${name}"
+        evaluate=("${python}" -m espnet_entropy.bin.evaluate_boundaries --scored "dump/scored/${name}"
             --data "dump/raw/${name}" --calibration exp/calibration/calibration.yaml)
         "${evaluate[@]}" --out "exp/boundaries/${name}"
         "${evaluate[@]}" --equal_rates --out "exp/boundaries/${name}_equal_rates"
@@ -137,7 +144,7 @@ boundaries() {
 }
 
 report() {
-    python3 -m espnet_entropy.bin.report_units --exp exp --out exp/report
+    "${python}" -m espnet_entropy.bin.report_units --exp exp --out exp/report
 }
 
 have_data() { # the SETS that local/data.sh could make: other corpora may be absent here
@@ -148,29 +155,32 @@ have_data() { # the SETS that local/data.sh could make: other corpora may be abs
     echo "${found}"
 }
 
-sets="${train_set} ${valid_set} ${test_sets}"
-run_stage data "" "$(each_set data wav.scp)" "${data_opts}" data
-# shellcheck disable=SC2086
-other_sets=$(have_data ${other_sets}) boundary_sets=$(have_data ${boundary_sets})
-sets="${sets} ${other_sets}"
-run_stage format "$(each_set data wav.scp)" "dump/raw" "" format
-run_stage fit_tokenizer "dump/raw/${train_set}/wav.scp ${tokenizer_config}" exp/tokenizer "" fit_tokenizer
-run_stage tokenize "exp/tokenizer/tokenizer.yaml $(each_set dump/raw wav.scp)" dump/units "" tokenize
-run_stage train_entropy_lm "$(each_set dump/units units.scp) ${lm_config}" "dump/packed exp/entropy_lm" \
-    "context ${lm_context} ${lm_args}" train_entropy_lm
-run_stage score_entropy "exp/entropy_lm/export/config.yaml $(each_set dump/units units.scp)" dump/scored "" \
-    score_entropy
-run_stage calibrate "$(each_set dump/scored scored.scp) ${segmenter_config}" "exp/calibration exp/compressor" "" \
-    calibrate
-dumped() { # FILE PATTERN -> those of the boundary sets that exist
-    local name
-    for name in ${boundary_sets}; do compgen -G "dump/$1/${name}/$2" || true; done | tr '\n' ' '
+# One function, so that bash has read the whole script before the first stage begins: it may change
+# on disk (git pull) while a stage runs.
+run_all() {
+    sets="${train_set} ${valid_set} ${test_sets}"
+    run_stage data "" "$(each_set data wav.scp)" "${data_opts}" data
+    # shellcheck disable=SC2086
+    other_sets=$(have_data ${other_sets}) boundary_sets=$(have_data ${boundary_sets})
+    sets="${sets} ${other_sets}"
+    run_stage format "$(each_set data '*')" dump/raw "" format
+    run_stage fit_tokenizer "dump/raw/${train_set}/utt2num_samples ${tokenizer_config}" exp/tokenizer "" \
+        fit_tokenizer
+    run_stage tokenize "exp/tokenizer/tokenizer.yaml $(each_set dump/raw utt2num_samples)" dump/units "" tokenize
+    run_stage train_entropy_lm "$(sets="${train_set} ${valid_set}" each_set dump/units units.sha256) ${lm_config}" \
+        "dump/packed exp/entropy_lm" "${lm_args}" train_entropy_lm
+    run_stage score_entropy "exp/entropy_lm/export/config.yaml $(each_set dump/units units.sha256)" dump/scored "" \
+        score_entropy
+    run_stage calibrate "$(each_set dump/scored scored.sha256) ${segmenter_config}" "exp/calibration exp/compressor" \
+        "" calibrate
+    sets=${boundary_sets}
+    if [ -n "${boundary_sets}" ]; then
+        run_stage align "$(each_set dump/raw wav.scp)" "" "${align_args}" align
+        run_stage boundaries "exp/calibration/calibration.yaml $(each_set dump/scored scored.sha256) \
+            $(each_set dump/raw 'ctm.*') $(each_set dump/raw alignment.yaml)" exp/boundaries "" boundaries
+    fi
+    run_stage report "exp/calibration/rates.json $(compgen -G 'exp/boundaries/*/score.json' | tr '\n' ' ')" \
+        exp/report "" report
 }
 
-if [ -n "${boundary_sets}" ]; then
-    run_stage align "$(dumped raw wav.scp)" "" "${boundary_sets} ${align_args}" align
-    run_stage boundaries "exp/calibration/calibration.yaml $(dumped scored scored.scp) $(dumped raw 'ctm.*')" \
-        exp/boundaries "${boundary_sets}" boundaries
-fi
-run_stage report "exp/calibration/rates.json $(compgen -G 'exp/boundaries/*/score.json' | tr '\n' ' ')" \
-    exp/report "" report
+run_all; exit

@@ -50,7 +50,7 @@ def make_parts(root, seed=0, features=None):
         scored[f"u{i}"] = np.stack([units, scorer.score(units)], 1).astype(np.float32)
     plan = Plan(
         Default("planned", 15.0),
-        [SegmenterConfig("global"), SegmenterConfig("planned"), SegmenterConfig("uniform")],
+        [SegmenterConfig(name) for name in ("global", "planned", "uniform", "dedup")],
         [15.0, 7.0],
     )
     held_out = ScoredSet(
@@ -71,19 +71,36 @@ def parts(tmp_path_factory):
     return root
 
 
-@pytest.fixture(scope="session")
-def model(parts):
-    path = parts / "compressor"
+def assemble(root):
+    """The model directory of the parts below ``root``."""
     ModelDirectory.assemble(
-        path,
-        parts / "tokenizer",
-        parts / "entropy_lm",
-        parts / "calibration.yaml",
+        root / "compressor",
+        root / "tokenizer",
+        root / "entropy_lm",
+        root / "calibration.yaml",
         criterion="planned",
         rate=15.0,
         card="# Toy\n",
     )
-    return path
+    return root / "compressor"
+
+
+@pytest.fixture(scope="session")
+def model(parts):
+    return assemble(parts)
+
+
+@pytest.fixture(scope="session")
+def utterance_model(tmp_path_factory):
+    """As the recipes make it: MFCC normalized over the utterance, which a stream cannot know."""
+    root = tmp_path_factory.mktemp("utterance_parts")
+    make_parts(root, features=build_features("mfcc"))
+    return assemble(root)
+
+
+@pytest.fixture
+def hubert_model(hubert_parts):
+    return assemble(hubert_parts)
 
 
 @pytest.fixture(scope="session")

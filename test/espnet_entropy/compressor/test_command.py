@@ -1,17 +1,15 @@
 """The espnet-entropy command, as a user runs it."""
 
 import json
-import os
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
 
-from espnet_entropy.bin.main import main
+from espnet_entropy.bin.main import entry, main
 from espnet_entropy.compressor.live import read_pcm
 
 COMMAND = [sys.executable, "-m", "espnet_entropy"]
@@ -54,6 +52,17 @@ def test_a_picture(model, wav_file, tmp_path):
     assert len(lines_of((tmp_path / "out.jsonl").read_text())) == 1
 
 
+def test_ids_do_not_leave_the_directories(model, wav_file, tmp_path):
+    (tmp_path / "wav.scp").write_text(f"../../up {wav_file}\n")
+    to = [f"--{what}={tmp_path / 'a/b' / what}" for what in ("textgrid", "plot", "output")]
+    main(["compress", str(tmp_path / "wav.scp"), "--model", str(model), *to])
+    made = {str(p.relative_to(tmp_path)) for p in tmp_path.rglob("*") if p.is_file()}
+    assert made - {"a.wav", "wav.scp", "a/b/output"} == {
+        "a/b/textgrid/..%2F..%2Fup.TextGrid",
+        "a/b/plot/..%2F..%2Fup.png",
+    }
+
+
 def test_one_bad_file_is_named_and_skipped(model, wav_file, tmp_path):
     (tmp_path / "bad.wav").write_bytes(b"RIFF not really")
     out = tmp_path / "out.jsonl"
@@ -73,25 +82,26 @@ def test_one_bad_file_is_named_and_skipped(model, wav_file, tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["compress", "none.wav", "--model", "{model}"], "compress: 1 of 1 utterances failed"),
+        (["compress", "none.wav", "--model", "{model}"], "first ones:\n  none: none.wav"),
         (["compress", "a.wav", "--model", "nowhere"], "error: nowhere: no such model directory"),
         (["compress", "a.wav", "--model", "{model}", "--rate", "99"], "rate: expected above 0"),
         (["compress", "a.wav", "x/a.wav", "--model", "{model}"], "two inputs have the name 'a'"),
         (["compress", "a.wav", "b.wav", "--stream", "--model", "{model}"], "reads one input"),
         (["compress", "none", "--stream", "--model", "{model}"], "none: no such file"),
+        (["compress", "-", "--model", "{model}"], "error: -: standard input needs --stream"),
         (["info", "."], "not a model directory: lacks model.yaml"),
     ],
 )  # fmt: skip
-def test_errors_are_one_line(model, tmp_path, options, message):
-    command = [*COMMAND, *(word.format(model=model) for word in options)]
-    root = Path(__file__).resolve().parents[3]
-    result = subprocess.run(
-        command, capture_output=True, text=True, cwd=tmp_path, check=False,
-        env={**os.environ, "PYTHONPATH": str(root)},
-    )  # fmt: skip
-    assert result.returncode == 2
-    assert message in result.stderr
-    assert "Traceback" not in result.stderr
+def test_errors_are_one_line(model, tmp_path, options, message, monkeypatch, capsys):
+    words = [word.format(model=model) for word in options]
+    monkeypatch.setattr(sys, "argv", ["espnet-entropy", *words])
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as ended:
+        entry()
+    assert ended.value.code == 2
+    stderr = capsys.readouterr().err
+    assert message in stderr
+    assert "Traceback" not in stderr
 
 
 def run_in_fresh_python(arguments):
@@ -147,6 +157,17 @@ def test_stream_from_stdin_emits_groups_while_speech_goes_on(model, wav):
         rest = lines_of(process.stdout.read().decode())
     assert first["first"] == 0
     assert sum(len(g["units"]) for g in [first, *rest]) == 149
+
+
+@pytest.mark.parametrize("samples", [0, 399])
+def test_a_stream_shorter_than_a_frame_is_refused(model, wav, tmp_path, samples, capsys):
+    soundfile.write(tmp_path / "a.wav", wav[:samples], 16000)
+    with pytest.raises(ValueError, match=f"a.wav: {samples} samples are shorter than one frame"):
+        main(["compress", str(tmp_path / "a.wav"), "--stream", "--model", str(model)])
+    assert capsys.readouterr().out == ""
+    soundfile.write(tmp_path / "a.wav", wav[:400], 16000)
+    main(["compress", str(tmp_path / "a.wav"), "--stream", "--model", str(model)])
+    assert len(lines_of(capsys.readouterr().out)) == 1
 
 
 def test_a_growing_file_is_followed(tmp_path, wav):

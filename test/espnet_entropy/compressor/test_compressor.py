@@ -44,6 +44,10 @@ def test_rates_and_criteria_can_be_chosen(model, wav):
     assert coarse.rate < between.rate < fine.rate
     even = Compressor.from_pretrained(model, criterion="uniform", rate=15)(wav)
     assert set(even.group_lengths.tolist()) <= {1, 2, 3, 4}
+    runs = Compressor.from_pretrained(model, criterion="dedup")(wav)  # at the rate that it makes
+    assert (runs.starts[1:] == (runs.units[1:] != runs.units[:-1])).all()
+    with pytest.raises(ValueError, match="'dedup' has no threshold"):
+        Compressor.from_pretrained(model, criterion="dedup", rate=3)
     with pytest.raises(ValueError, match=r"unknown criterion 'globl'.*Did you mean 'global'"):
         Compressor.from_pretrained(model, criterion="globl")
     with pytest.raises(ValueError, match=r"at most 50 Hz.*got 60"):
@@ -113,6 +117,51 @@ def test_assemble_refuses_what_does_not_fit(parts, other_parts, tmp_path):
             card="",
         )
     assert not (tmp_path / "x").exists()
+
+
+def test_parts_other_than_those_of_model_yaml_are_refused(model, other_parts, tmp_path):
+    mixed = tmp_path / "mixed"
+    shutil.copytree(model, mixed)
+    manifest = yaml.safe_load((mixed / "model.yaml").read_text())
+    (mixed / "model.yaml").write_text(yaml.safe_dump(manifest | {"num_clusters": 21}))
+    with pytest.raises(ValueError, match=r"model.yaml: num_clusters is 21, but .* is 20"):
+        Compressor.from_pretrained(mixed)
+    (mixed / "model.yaml").write_text(yaml.safe_dump(manifest))
+    Compressor.from_pretrained(mixed)
+    for part in ("tokenizer", "entropy_lm"):
+        shutil.copytree(other_parts / part, mixed / part, dirs_exist_ok=True)
+    shutil.copyfile(other_parts / "calibration.yaml", mixed / "calibration.yaml")
+    with pytest.raises(ValueError, match=f"model.yaml: tokenizer is {manifest['tokenizer']}, but"):
+        Compressor.from_pretrained(mixed)
+
+
+def test_assembling_again_is_whole_or_no_model(parts, tmp_path, monkeypatch):
+    assembled = assemble_at(tmp_path / "x", parts)
+    ModelDirectory.open(assembled)
+
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(shutil, "copyfile", killed)
+        with pytest.raises(KeyboardInterrupt):
+            assemble_at(assembled, parts)
+    with pytest.raises(ValueError, match=r"lacks model.yaml"):
+        ModelDirectory.open(assembled)
+    Compressor.from_pretrained(assemble_at(assembled, parts))
+
+
+def assemble_at(path, parts):
+    ModelDirectory.assemble(
+        path,
+        parts / "tokenizer",
+        parts / "entropy_lm",
+        parts / "calibration.yaml",
+        criterion="planned",
+        rate=15,
+        card="",
+    )
+    return path
 
 
 def test_directories_that_are_not_models(model, tmp_path):

@@ -9,7 +9,8 @@ import pytest
 import soundfile
 
 from espnet_entropy.corpora.alignment import AlignmentInfo, Interval
-from espnet_entropy.corpora.data_dir import DataDir, Segment, Utterance, read_scp, write_data_dir
+from espnet_entropy.corpora.data_dir import DataDir, Segment, Utterance, write_data_dir
+from espnet_entropy.utils.scp import read_scp
 
 UTTS = [
     Utterance("b-2", "x/b-2.wav", "b", "wa  bia", {"fr": "il dit\tça"}, [Interval(0, 1, "wa")], []),

@@ -17,8 +17,9 @@ from espnet_entropy.bin import format_audio as command
 from espnet_entropy.corpora import format_audio as module
 from espnet_entropy.corpora.alignment import AlignmentInfo, Interval, read_alignments
 from espnet_entropy.corpora.audio import load_audio
-from espnet_entropy.corpora.data_dir import DataDir, Utterance, read_scp, write_data_dir
+from espnet_entropy.corpora.data_dir import DataDir, Utterance, write_data_dir
 from espnet_entropy.corpora.validate import validate_data_dir
+from espnet_entropy.utils.scp import read_scp
 
 NOISE = np.random.default_rng(0).uniform(-0.5, 0.5, 48000)
 SCRIPT = """

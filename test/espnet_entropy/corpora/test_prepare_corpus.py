@@ -11,8 +11,9 @@ import soundfile
 from espnet_entropy.bin import prepare_corpus as command
 from espnet_entropy.corpora import CORPORA, prepare_corpus
 from espnet_entropy.corpora.alignment import Interval, read_alignments
-from espnet_entropy.corpora.data_dir import DataDir, Utterance, write_data_dir, write_scp
+from espnet_entropy.corpora.data_dir import DataDir, Utterance, write_data_dir
 from espnet_entropy.corpora.validate import inspect_data_dir
+from espnet_entropy.utils.scp import write_scp
 
 
 def write_wav(path: Path, form: str = "WAV") -> None:

@@ -103,6 +103,32 @@ def test_wrong_checkpoints_are_named(exp):
         run(exp)
 
 
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("train_data_path_and_name_and_type", None, "train_data_path_and_name_and_type.0.0' .str"),
+        ("train_data_path_and_name_and_type", [], "train_data_path_and_name_and_type.0.0' .str"),
+        ("train_data_path_and_name_and_type", "x", "train_data_path_and_name_and_type.0.0' .str"),
+        ("token_list", None, "'token_list' .list., got none"),
+        ("token_list", "tokens.txt", "'token_list' .list., got str"),
+    ],
+)
+def test_keys_that_the_configuration_lacks_are_named(exp, key, value, message):
+    config = yaml.safe_load((exp / "config.yaml").read_text())
+    config.pop(key)
+    config |= {} if value is None else {key: value}
+    (exp / "config.yaml").write_text(yaml.safe_dump(config))
+    with pytest.raises(ValueError, match=f"config.yaml: expected .*{message}"):
+        run(exp)
+
+
+@pytest.mark.parametrize("content", [{"model": {}}, {"reporter": {"epoch": 1}}, {"reporter": 3}])
+def test_a_training_state_without_losses_is_named(exp, content):
+    torch.save(content, exp / "checkpoint.pth")
+    with pytest.raises(ValueError, match=r"checkpoint.pth: expected 'reporter.stats' .dict."):
+        run(exp)
+
+
 def test_another_kind_of_lm_is_refused(exp):
     (exp / "config.yaml").write_text(
         (exp / "config.yaml").read_text().replace("entropy_lm", "transformer")

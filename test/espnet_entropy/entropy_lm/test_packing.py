@@ -1,5 +1,7 @@
 """Packed lines hold every unit once, in documents, within the context."""
 
+import os
+import pickle
 from itertools import pairwise
 from pathlib import Path
 
@@ -108,12 +110,25 @@ def test_a_pipe_in_the_scp_is_refused_not_run(tmp_path, units):
     scp = write_units(tmp_path / "units", units)
     trace = tmp_path / "trace"
     scp.write_text(f"utt000 touch:{trace}|\n")
-    with pytest.raises(ValueError, match=r"units\.scp:1: expected"):
+    with pytest.raises(ValueError, match=r"units\.scp: utt000: .* a pipe"):
         pack_units(scp, tmp_path / "p")
-    scp.write_text(f"utt000 touch {trace} |\n")
-    with pytest.raises(ValueError, match=r"units\.scp:1: expected"):
+    scp.write_text(f"utt000 |touch${{IFS}}{trace}:3\n")
+    with pytest.raises(ValueError, match=r"units\.scp: utt000: .* a pipe"):
         pack_units(scp, tmp_path / "p")
     assert not trace.exists()
+
+
+def test_a_pickle_among_the_units_is_a_named_failure_and_not_run(tmp_path, units):
+    class Bomb:
+        def __reduce__(self):
+            return os.mkdir, (str(tmp_path / "ran"),)
+
+    scp = write_units(tmp_path / "units", units)
+    (tmp_path / "bomb").write_bytes(b"PKL" + pickle.dumps(Bomb()))
+    scp.write_text(scp.read_text() + f"bad {tmp_path}/bomb:0\n")
+    pack_units(scp, tmp_path / "p", context=16)
+    assert "bomb:0: holds b'PKL" in (tmp_path / "p/packed.failed").read_text()
+    assert not (tmp_path / "ran").exists()
 
 
 def test_the_command_needs_units_and_a_sane_context(tmp_path, units):

@@ -126,12 +126,21 @@ def test_killed_and_run_again_the_bytes_are_the_same(tmp_path, lm, units):
     command.main(options(tmp_path, "whole"))
     wanted = arks(tmp_path / "whole")
     program = [sys.executable, "-m", "espnet_entropy.bin.score_entropy"]
-    shards = tmp_path / "killed/shards"
-    for kills in (2,):  # finished shards
-        process = subprocess.Popen(program + options(tmp_path, "killed"), env=os.environ)
-        while process.poll() is None and len(list(shards.glob("*.scp"))) < kills:
-            time.sleep(0.001)
+    for attempt in range(5):  # it may end before the kill comes
+        out = f"killed{attempt}"
+        process = subprocess.Popen(program + options(tmp_path, out), env=os.environ)
+        while process.poll() is None and not list((tmp_path / out / "shards").glob("*.scp")):
+            time.sleep(0.0005)
         process.send_signal(signal.SIGKILL)
-        process.wait()
-    command.main(options(tmp_path, "killed"))
-    assert arks(tmp_path / "killed") == wanted
+        killed = process.wait() == -signal.SIGKILL
+        finished = {path.stem for path in (tmp_path / out / "shards").glob("*.scp")}
+        if killed and len(finished) < len(wanted):
+            break
+    else:
+        pytest.fail("always too fast to be killed")
+    kept = {name: (tmp_path / out / "shards" / f"{name}.ark").stat().st_ino for name in finished}
+    assert kept
+    command.main(options(tmp_path, out))
+    assert arks(tmp_path / out) == wanted
+    for name, inode in kept.items():  # what is finished is not made again
+        assert (tmp_path / out / "shards" / f"{name}.ark").stat().st_ino == inode

@@ -8,7 +8,7 @@ import pytest
 import soundfile
 
 from espnet_entropy.bin.align import main
-from espnet_entropy.corpora.alignment import read_alignments, read_ctm
+from espnet_entropy.corpora.alignment import Interval, read_alignments, read_ctm, write_textgrid
 from espnet_entropy.evaluation.align_ctc import (
     CTCAligner,
     force_align,
@@ -113,6 +113,41 @@ def test_mfa_on_the_path(tmp_path, monkeypatch):
     (data / ".align.unfinished").touch()  # … unless the run that wrote it was killed
     main(["--data", str(data)])
     assert read_ctm(data / "ctm.words")["b-2"] == [(0.25, 1.0, "other")]
+
+
+def test_textgrids_that_exist(tmp_path):
+    utts = ["a-1", "a-1.5", "b-2", "b-3", "b-4", "b-5"]
+    data = make_data(tmp_path / "data", dict.fromkeys(utts, "x"))
+    (data / "text").unlink()  # nobody needs it
+    grids = tmp_path / "mfa"
+    (grids / "a").mkdir(parents=True)
+    words = [Interval(0.25, 1.0, "hello")]
+    phones = [Interval(0.25, 0.6, "AA1"), Interval(0.6, 1.0, "B")]
+    both = {"words": words, "phones": phones}
+    write_textgrid(grids / "a" / "a-1.TextGrid", both, 1.0)
+    write_textgrid(grids / "a" / "a-1.5.TextGrid", both, 1.0)
+    write_textgrid(grids / "b-3.TextGrid", {"words": words}, 1.0)
+    (grids / "b-4.TextGrid").write_text("nonsense")
+    write_textgrid(grids / "b-5.TextGrid", both | {"words": [Interval(0.0, 1.0, "a b")]}, 1.0)
+    write_textgrid(grids / "z-9.TextGrid", both, 1.0)  # of another set
+    use = ["--data", str(data), "--method", "textgrid", "--textgrids", str(grids)]
+    with pytest.raises(ValueError, match="4 of 6 utterances failed"):
+        main(use)
+    assert not list(data.glob("ctm.*"))
+    main([*use, "--max_failed", "0.7"])
+    assert read_alignments(data) == {
+        "words": {"a-1": words, "a-1.5": words},
+        "phones": {"a-1": phones, "a-1.5": phones},
+    }
+    assert str(grids) in (data / "alignment.yaml").read_text()
+    why = dict(line.split(maxsplit=1) for line in (data / "align.failed").read_text().splitlines())
+    assert why["b-2"] == f"{grids}: no b-2.TextGrid there or below."
+    assert "b-3.TextGrid: tier 'phones' is absent" in why["b-3"]
+    assert "b-4.TextGrid: not a readable TextGrid" in why["b-4"]
+    assert "b-5.TextGrid: label 'a b'" in why["b-5"]
+    for half in (["--method", "textgrid"], ["--textgrids", str(grids)]):
+        with pytest.raises(ValueError, match="go together"):
+            main(["--data", str(data), *half])
 
 
 def test_failing_mfa_is_quoted(tmp_path):

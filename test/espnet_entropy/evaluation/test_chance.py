@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 from espnet_entropy.evaluation.boundaries import count_boundaries
 from espnet_entropy.evaluation.chance import BASELINES, chance_boundaries, chance_counts
 from espnet_entropy.evaluation.histogram import length_histogram
+from espnet_entropy.segmenter.config import KNOBS
 from espnet_entropy.utils.grid import boundary_time
 
 UNITS = st.lists(st.integers(0, 3), min_size=1, max_size=60).map(np.array)
@@ -25,6 +26,10 @@ def test_the_number_asked_for(units, count, method):
     assert (found == again).all()
 
 
+def test_one_baseline_has_one_name():
+    assert set(BASELINES) - {"spectral-flux"} <= set(KNOBS)
+
+
 def test_uniform_is_uniform():
     found = chance_boundaries("uniform", np.zeros(100, int), 4)
     assert found == pytest.approx(boundary_time(np.array([20, 40, 60, 80])))
@@ -33,10 +38,10 @@ def test_uniform_is_uniform():
 def test_changes_come_first():
     units = np.array([5, 5, 5, 7, 7, 7, 7, 1, 1, 1])
     changes = boundary_time(np.array([3, 7]))
-    assert chance_boundaries("random-unit-change", units, 2) == pytest.approx(changes)
-    more = chance_boundaries("random-unit-change", units, 4)
+    assert chance_boundaries("random_change", units, 2) == pytest.approx(changes)
+    more = chance_boundaries("random_change", units, 4)
     assert np.isin(changes, more).all()
-    assert len(chance_boundaries("random-unit-change", units, 1)) == 1
+    assert len(chance_boundaries("random_change", units, 1)) == 1
 
 
 def test_draws_differ_and_are_spread_evenly():

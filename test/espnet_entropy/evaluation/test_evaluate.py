@@ -12,8 +12,9 @@ from espnet_entropy.bin import evaluate_boundaries, report_units
 from espnet_entropy.evaluation.boundaries import count_boundaries, hypothesis_boundaries
 from espnet_entropy.evaluation.record import git_revision, read_score, write_score
 from espnet_entropy.evaluation.reference import Reference
+from espnet_entropy.evaluation.score_boundaries import score_boundaries
 from espnet_entropy.evaluation.systems import build_systems
-from espnet_entropy.evaluation.tables import markdown, method_name, readable
+from espnet_entropy.evaluation.tables import figures_table, markdown, method_name, readable
 from espnet_entropy.segmenter.calibrate import CalibrationTable
 from espnet_entropy.segmenter.config import SegmenterConfig
 from espnet_entropy.segmenter.search import Calibration
@@ -140,6 +141,28 @@ def test_ours_is_compared_with_the_best_of_the_paper(score):
     assert find(score, "relative")["r_value_above_best_of_m1_m2_m3"] == {}
 
 
+def test_tables_set_each_method_beside_chance_of_its_own(score):
+    lines = figures_table(score, "phones", "20ms").splitlines()
+    header, *rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines]
+    rows = [dict(zip(header, row, strict=True)) for row in rows[1:]]
+    for result in score["results"]:
+        row = next(row for row in rows if row["method"] == method_name(result))
+        for name in ("uniform", "random"):
+            cell = row[f"R above {name} [95 %]"]
+            found = result["r_value_above_chance"].get(name, {})
+            figure = found["phones"]["20ms"]["estimate"] if found else None
+            assert cell.split(" ")[0] == ("" if figure is None else f"{figure:+.3f}")
+    # a method without a rate is followed by chance at its own rate, and `original` by none
+    names = [row["method"] for row in rows]
+    runs = names.index("deduplicated")
+    assert [row["Hz"] for row in rows[runs + 1 : runs + 5]] == [rows[runs]["Hz"]] * 4
+    assert {name.split(":")[0] for name in names[runs + 1 : runs + 5]} == {"chance"}
+    every = names.index("every unit")
+    assert not names[every + 1 : every + 2] or names[every + 1] == "deduplicated"
+    first = names.index("chance: uniform")
+    assert rows[first]["Hz"] == rows[0]["Hz"]
+
+
 def test_rates_lengths_and_provenance(score):
     every = find(score, "original", "")
     seconds = sum((24000 + 320 * i) / 16000 for i in range(12))
@@ -231,3 +254,20 @@ def test_tables():
     assert readable("combined_min2") == "M3 combined, min2"
     assert method_name({"method": "dedup", "boundary": ""}) == "deduplicated"
     assert method_name({"method": "relative", "boundary": "end"}) == "M2 relative, end"
+
+
+def test_equal_rates_finds_the_thresholds_anew(recipe, score):
+    wanted = find(score, "global")["achieved_rate"]
+    far_off = SegmenterConfig("global", threshold=50.0)
+    entry = Calibration("global", far_off, wanted, wanted)
+    table = CalibrationTable("tok", "lm", 9, "valid", 12, 20.0, [entry])
+    out = recipe / "exp" / "equal"
+    score_boundaries(recipe / "scored", recipe / "data", table, out, equal_rates=True)
+    found = read_score(out / "score.json")
+    assert found["model"]["calibrated_on"] == "equal"
+    for boundary in ("start", "end"):
+        result = find(found, "global", boundary)
+        assert result["achieved_rate"] == pytest.approx(wanted, rel=1e-6)
+    figures = find(found, "global")["figures"]["phones"]["20ms"]
+    assert figures["r_value"]["estimate"] == 1.0
+    assert "Thresholds were found on this very set" in (out / "README.md").read_text()

@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import pty
+import re
 import signal
 import subprocess
 import sys
@@ -39,6 +40,13 @@ def run(cwd, *words, env=None):
     process = start(cwd, *words, env=env)
     stderr = process.communicate()[1]
     return process.returncode, stderr
+
+
+def test_help_says_what_has_no_effect(tmp_path):
+    process = start(tmp_path, "--help", stdout=subprocess.PIPE)
+    out, err = process.communicate()
+    assert (process.returncode, err) == (0, "")
+    assert re.search(r"--mem, --time, --config\s+for a scheduler.*without effect", out, re.DOTALL)
 
 
 def statuses(folder):

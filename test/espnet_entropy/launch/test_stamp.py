@@ -61,3 +61,36 @@ def test_a_missing_input_says_which_stages_to_run(stage, tmp_path):
 def test_a_stage_that_made_nothing_is_not_stamped(stage):
     with pytest.raises(ValueError, match="ended without making"):
         stage("write")
+
+
+def test_an_added_input_runs_the_stage_and_keeps_what_it_made(tmp_path, capsys):
+    (tmp_path / "a").write_text("1")
+    (tmp_path / "b").write_text("2")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "old").touch()
+
+    def run(action, *inputs):
+        files = [str(tmp_path / name) for name in inputs]
+        options = ["--stage", "format", "--outputs", str(tmp_path / "out")]
+        main([action, str(tmp_path / "s.json"), *options, "--inputs", *files])
+        return capsys.readouterr().out.strip()
+
+    run("write", "a")
+    assert run("check", "a") == "done"
+    assert run("check", "a", "b") == "run"
+    assert (tmp_path / "out" / "old").exists()
+
+
+def test_a_stage_killed_while_its_outputs_are_removed_is_not_done(stage, tmp_path, monkeypatch):
+    (tmp_path / "out").mkdir()
+    stage("write")
+    (tmp_path / "conf.yaml").write_text("k: 2")
+
+    def killed(path):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("shutil.rmtree", killed)
+    with pytest.raises(KeyboardInterrupt):
+        stage("check", remake="true")
+    (tmp_path / "conf.yaml").write_text("k: 1")  # the user thinks better of it
+    assert stage("check") == "run"

@@ -214,8 +214,19 @@ def test_lookup_says_what_is_known(table):
         table.lookup("global", 45.0)
     with pytest.raises(ValueError, match="'dedup' has no threshold: it makes"):
         table.lookup("dedup", 15.0)
-    natural = table.entries[-1].achieved_rate
-    assert table.lookup("dedup", natural) == SegmenterConfig("dedup")
+
+
+def test_a_criterion_without_a_threshold_has_one_rate(table):
+    table, _, _ = table
+    made = table.entries[-1].achieved_rate
+    assert table.usual_rate("dedup", 15.0) == made
+    assert table.usual_rate("planned", 15.0) == 15.0
+    for rate in (made, round(made, 1), made * 1.009, made * 0.991):
+        assert table.find("dedup", rate) == table.entries[-1]
+    with pytest.raises(ValueError, match=f"it makes {made:.2f} Hz, not .*ask for that rate"):
+        table.find("dedup", made * 0.98)
+    with pytest.raises(ValueError, match="unknown criterion 'fixed'"):
+        table.usual_rate("fixed", 15.0)
 
 
 def test_another_format_is_refused(table, tmp_path):

@@ -75,8 +75,19 @@ def test_rates_of_the_command_line_win(recipe):
     [
         (lambda d: (d / "valid/scored.scp").unlink(), r"valid/scored.scp: no such file"),
         (lambda d: (d / "valid/scored.scp").write_text(""), "no utterances"),
+        (
+            lambda d: (d / "valid/scored.scp").write_text(f"utt0 touch {d}/ran |\n"),
+            "scored.scp: utt0: touch .*: a pipe",
+        ),
+        (
+            lambda d: (d / "valid/scored.ark").write_bytes(b"utt0 PKL" + bytes(99)),
+            "scored.scp: utt0: .* holds b'PKL",
+        ),
         (lambda d: (d / "valid/utt2num_samples").unlink(), "utt2num_samples: no such file"),
-        (lambda d: (d / "valid/utt2num_samples").write_text("utt0 x\n"), "utt2num_samples:1: exp"),
+        (
+            lambda d: (d / "valid/utt2num_samples").write_text("utt0 x\n"),
+            "utt2num_samples: utt0: exp",
+        ),
         (lambda d: (d / "valid/utt2num_samples").write_text("utt0 9\n"), "lacks utterance 'utt1'"),
         (lambda d: (d / "valid/meta.yaml").write_text("tokenizer: a\n"), "lacks entropy_lm, num"),
         (
@@ -94,3 +105,4 @@ def test_bad_input_is_named_and_nothing_is_written(recipe, damage, message):
     with pytest.raises(ValueError, match=message):
         run(recipe, "--report", str(recipe / "test"))
     assert not (recipe / "exp/calibration.yaml").exists()
+    assert not (recipe / "ran").exists()

@@ -8,6 +8,8 @@ from hypothesis import strategies as st
 from segmenter_reference import starts as slow_starts
 
 from espnet_entropy.segmenter.config import SegmenterConfig
+from espnet_entropy.segmenter.draws import uniform_draws
+from espnet_entropy.segmenter.flat import Flat
 from espnet_entropy.segmenter.groups import (
     group_ids,
     group_lengths,
@@ -175,6 +177,21 @@ def test_random_is_the_utterances_own_and_has_its_rate(criterion):
     assert abs(pairs.mean() - share**2) < 5 * np.sqrt(share**2 / len(of))
     if criterion == "random_change":
         assert not mask[np.diff(units, prepend=-1) == 0].any()
+
+
+def test_draws_are_shared_exactly_where_place_and_last_units_are():
+    rng = np.random.default_rng(11)
+    units = rng.integers(0, 2, (20, 30))  # few units: many contexts in common
+    draws = [uniform_draws(Flat(row, np.zeros(30), np.arange(30) == 0)) for row in units]
+    for place in range(30):
+        begin = max(0, place - 3)
+        number = {
+            tuple(row[begin : place + 1]): draw[place]
+            for row, draw in zip(units, draws, strict=True)
+        }
+        assert len(set(number.values())) == len(number)
+        for row, draw in zip(units, draws, strict=True):
+            assert draw[place] == number[tuple(row[begin : place + 1])]
 
 
 @pytest.mark.parametrize("rate", [7.0, 15.0, 24.0, 50.0])

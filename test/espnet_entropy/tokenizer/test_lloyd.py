@@ -47,30 +47,36 @@ def test_inertia_falls_and_usage_is_counted():
     assert report["dead_clusters"] == 0
 
 
-@pytest.mark.parametrize("killed_at", [1, 2, 4, 7])
-def test_a_killed_fit_ends_with_the_same_bits(tmp_path, monkeypatch, killed_at):
+FIRST_STATE = lloyd.STARTS * lloyd.START_PASSES  # passes before there is anything to go on from
+
+
+@pytest.mark.parametrize("after", [0, 1, 4, 7, -1])  # passes after the first state; -1: the last
+def test_a_killed_fit_ends_with_the_same_bits(tmp_path, monkeypatch, after):
     config = KMeansConfig(num_clusters=20, tolerance=0.0, max_iterations=5)
     frames = blobs(20_000)
-    whole = fit_kmeans(frames, config, tmp_path / "whole")
-    passes = 0
+    passes, killed_at = 0, None
     original = lloyd._pass
 
-    def dying(*args):
+    def counting(*args):
         nonlocal passes
         passes += 1
         if passes == killed_at:
             raise KeyboardInterrupt
         return original(*args)
 
-    monkeypatch.setattr(lloyd, "_pass", dying)
+    monkeypatch.setattr(lloyd, "_pass", counting)
+    whole = fit_kmeans(frames, config, tmp_path / "whole")
+    all_passes, passes = passes, 0
+    killed_at = all_passes if after == -1 else FIRST_STATE + after + 1
+    assert FIRST_STATE < killed_at <= all_passes
     with pytest.raises(KeyboardInterrupt):
         fit_kmeans(frames, config, tmp_path / "state")
+    assert (tmp_path / "state").is_file()
+    passes, killed_at = killed_at - 1, None
     resumed = fit_kmeans(frames, config, tmp_path / "state")
+    assert passes == all_passes  # it went on with the pass it was in, it did not begin anew
     assert resumed.centroids.tobytes() == whole.centroids.tobytes()
     assert resumed.inertia == whole.inertia
-    total = passes
-    monkeypatch.setattr(lloyd, "_pass", original)
-    assert total < 2 * 4 * config.max_iterations  # it went on, it did not begin anew
 
 
 def test_state_of_another_fit_is_not_used(tmp_path):

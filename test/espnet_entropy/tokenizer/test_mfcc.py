@@ -37,10 +37,11 @@ def test_differences_are_torchaudios():
 
 
 @pytest.mark.parametrize("samples", [400, 719, 720, 1000, 2800, 50_000])
-@pytest.mark.parametrize("normalize", ["none", "causal"])
-def test_stream_equals_offline_bit_for_bit(samples: int, normalize: str):
+@pytest.mark.parametrize("normalize", ["none", "causal", "utterance"])
+def test_stream_equals_streaming_features_bit_for_bit(samples: int, normalize: str):
     features = Mfcc(MfccConfig(normalize))
     wav = noise(samples)
+    expected = features.streaming().extract(wav)
     random = np.random.default_rng(samples)
     for longest in (100, 5000):
         stream, pieces, at = features.stream(), [], 0
@@ -49,13 +50,29 @@ def test_stream_equals_offline_bit_for_bit(samples: int, normalize: str):
             pieces.append(stream.push(wav[at : at + step]))
             at += step
         pieces.append(stream.flush())
-        np.testing.assert_array_equal(np.concatenate(pieces), features.extract(wav))
+        np.testing.assert_array_equal(np.concatenate(pieces), expected)
 
 
-def test_a_frame_comes_out_four_frames_late():
-    stream = Mfcc(MfccConfig("none")).stream()
-    assert len(stream.push(noise(400 + 320 * 3))) == 0
-    assert len(stream.push(noise(320))) == 1
+def test_only_utterance_normalization_streams_as_another():
+    for normalize in ("none", "causal"):
+        features = Mfcc(MfccConfig(normalize))
+        assert features.streaming() is features
+    features = Mfcc()
+    assert features.streaming().fingerprint == Mfcc(MfccConfig("causal")).fingerprint
+    assert (features.streaming().extract(noise(8000)) != features.extract(noise(8000))).any()
+    assert features.full_context() is features
+    assert features.streaming().full_context().fingerprint == features.fingerprint
+
+
+@pytest.mark.parametrize("normalize", ["none", "utterance"])
+def test_a_frame_comes_out_after_its_latency(normalize: str):
+    stream = Mfcc(MfccConfig(normalize)).stream()
+    needed = round(16_000 * Mfcc.latency)
+    assert needed == 4 * 320 + 400
+    assert len(stream.push(noise(needed - 1))) == 0
+    assert len(stream.push(noise(1))) == 1
+    assert len(stream.push(noise(319))) == 0
+    assert len(stream.push(noise(1))) == 1
 
 
 def test_causal_normalization_is_the_running_mean_with_a_prior():
@@ -92,14 +109,17 @@ def test_offset_does_not_matter():
     np.testing.assert_allclose(cepstra(wav + np.float32(0.1)), cepstra(wav), atol=0.02)
 
 
-def test_utterance_normalization_refuses_to_stream():
-    with pytest.raises(ValueError, match="normalize: causal"):
-        Mfcc().stream()
-
-
 def test_too_short_gives_no_frame():
     assert Mfcc().extract(np.zeros(399, np.float32)).shape == (0, 39)
 
 
 def test_fingerprint_tells_options_apart():
     assert len({Mfcc(MfccConfig(n)).fingerprint for n in ("none", "causal", "utterance")}) == 3
+
+
+def test_fingerprint_of_causal_covers_its_prior(monkeypatch):
+    before = [Mfcc(MfccConfig(n)).fingerprint for n in ("causal", "utterance")]
+    monkeypatch.setattr(mfcc, "PRIOR_FRAMES", 60)
+    after = [Mfcc(MfccConfig(n)).fingerprint for n in ("causal", "utterance")]
+    assert before[0] != after[0]
+    assert before[1] == after[1]

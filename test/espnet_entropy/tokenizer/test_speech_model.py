@@ -97,6 +97,7 @@ def test_stream_equals_chunks_offline(tmp_path, samples):
     conf = {"model": str(make_model(tmp_path)), "layer": 2}
     conf |= {"chunk": 0.2, "left_context": 0.3, "right_context": 0.1}
     features, wav = build_features("hubert", conf), noise(samples)
+    assert features.streaming() is features
     offline = features.extract(wav)
     assert len(offline) == num_units(samples)
     for step in (100, 1777, 50_000):
@@ -118,6 +119,14 @@ def test_a_chunk_sees_its_context_and_no_more(tmp_path):
     assert not differs[60:].any()
 
 
+def test_full_context_is_without_chunks(tmp_path):
+    conf = {"model": str(make_model(tmp_path)), "layer": 2}
+    whole = build_features("hubert", conf)
+    assert whole.full_context() is whole
+    chunked = build_features("hubert", conf | {"chunk": 0.2, "right_context": 0.1})
+    assert chunked.full_context().fingerprint == whole.fingerprint
+
+
 def test_chunk_as_long_as_the_audio_is_the_whole(tmp_path):
     path, wav = str(make_model(tmp_path)), noise(400 + 320 * 49)
     whole = build_features("hubert", {"model": path, "layer": 2}).extract(wav)
@@ -127,8 +136,22 @@ def test_chunk_as_long_as_the_audio_is_the_whole(tmp_path):
 
 def test_without_chunks_there_is_no_stream(tmp_path):
     features = build_features("hubert", {"model": str(make_model(tmp_path)), "layer": 1})
-    with pytest.raises(ValueError, match="set features_conf 'chunk'"):
-        features.stream()
+    assert features.latency == float("inf")
+    for begin in (features.stream, features.streaming):
+        with pytest.raises(ValueError, match="set features_conf 'chunk'"):
+            begin()
+
+
+def test_latency_is_a_chunk_and_its_right_context(tmp_path):
+    conf = {"model": str(make_model(tmp_path)), "layer": 1}
+    conf |= {"chunk": 0.2, "left_context": 0.3, "right_context": 0.1}
+    features = build_features("hubert", conf)
+    assert features.latency == pytest.approx(0.2 + 0.1 + 0.005)  # a window is 5 ms above its shift
+    stream, needed = features.stream(), round(16_000 * features.latency)
+    assert len(stream.push(noise(needed - 1))) == 0
+    assert len(stream.push(noise(1))) == 10
+    assert len(stream.push(noise(3199))) == 0
+    assert len(stream.push(noise(1))) == 10
 
 
 def test_saved_blocks_are_the_same_features(tmp_path):

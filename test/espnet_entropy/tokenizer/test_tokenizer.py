@@ -25,7 +25,6 @@ def test_units_lie_on_the_grid():
         assert units.dtype == np.int32
         assert units.shape == (num_units(samples),)
     assert tokenizer.num_clusters == 20
-    assert tokenizer.frames_per_second == 50.0
 
 
 def test_batch_equals_each_alone():
@@ -73,19 +72,27 @@ def test_noise_of_batches_never_reaches_the_units():
     assert 0 < features.alone < len(wavs)  # only those that needed it were computed again
 
 
-@pytest.mark.parametrize("normalize", ["none", "causal"])
-def test_stream_equals_offline(normalize):
-    tokenizer, wav = make(normalize), noise(20_123)
+@pytest.mark.parametrize("normalize", ["none", "causal", "utterance"])
+@pytest.mark.parametrize("piece", [1, 555, 30_000])
+def test_stream_equals_streaming_offline(normalize, piece):
+    tokenizer, wav = make(normalize), noise(20_123 if piece > 1 else 3000)
     stream = tokenizer.stream()
-    pieces = [stream.push(wav[i : i + 555]) for i in range(0, len(wav), 555)]
+    pieces = [stream.push(wav[i : i + piece]) for i in range(0, len(wav), piece)]
     pieces.append(stream.flush())
     assert all(piece.dtype == np.int32 for piece in pieces)
-    np.testing.assert_array_equal(np.concatenate(pieces), tokenizer(wav))
+    np.testing.assert_array_equal(np.concatenate(pieces), tokenizer.streaming()(wav))
 
 
-def test_utterance_normalization_cannot_stream():
-    with pytest.raises(ValueError, match="normalize: causal"):
-        make().stream()
+def test_streaming_is_another_tokenizer_only_where_units_differ():
+    for normalize in ("none", "causal"):
+        tokenizer = make(normalize)
+        assert tokenizer.streaming() is tokenizer
+    tokenizer = make("utterance")
+    streaming = tokenizer.streaming()
+    assert streaming.fingerprint == make("causal").fingerprint != tokenizer.fingerprint
+    assert streaming.quantizer is tokenizer.quantizer
+    assert tokenizer.full_context() is tokenizer
+    assert streaming.full_context().fingerprint == tokenizer.fingerprint
 
 
 def test_save_and_load(tmp_path):
@@ -124,7 +131,7 @@ def test_parts_that_do_not_belong_together(tmp_path):
     description.write_text("features: mfcc\n")
     with pytest.raises(ValueError, match="missing key 'features_conf'"):
         Tokenizer.from_pretrained(tmp_path)
-    with pytest.raises(ValueError, match="no such configuration file"):
+    with pytest.raises(ValueError, match="no such file; expected a tokenizer"):
         Tokenizer.from_pretrained(tmp_path / "nothing")
 
 

@@ -85,3 +85,15 @@ def test_all_failed_is_never_tolerated():
     log.add("a", "broken")
     with pytest.raises(ValueError, match="1 of 1"):
         log.close(total=1)
+
+
+def test_the_digest_sees_content_that_offsets_do_not(tmp_path):
+    digests = {}
+    for value in (1, 2):
+        ark = ShardedArk(tmp_path / str(value), "units", [["a"], ["b"]], "key")
+        ark.run(lambda utts, value=value: ((u, np.full(3, value, np.int32)) for u in utts))
+        entries = ark.merge()
+        offsets = [where.rsplit(":", 1)[1] for where in entries.values()]
+        digests[value] = (offsets, (tmp_path / str(value) / "units.sha256").read_text())
+    assert digests[1][0] == digests[2][0]
+    assert digests[1][1] != digests[2][1]

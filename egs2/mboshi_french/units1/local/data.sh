@@ -1,4 +1,4 @@
 #!/usr/bin/env bash
-# data/{train,valid,dev} of the Mboshi-French parallel corpus, with its forced alignments.
+# data/{train,valid,dev,dev_<speaker>} of the Mboshi-French corpus, with its forced alignments.
 set -euo pipefail
-python3 -m espnet_entropy.bin.prepare_corpus --corpus mboshi_french --source "${MBOSHI_FRENCH}" --out data "$@"
+"${python:?set by run.sh}" -m espnet_entropy.bin.prepare_corpus --corpus mboshi_french --source "${MBOSHI_FRENCH}" --out data "$@"

@@ -3,7 +3,7 @@
 set -euo pipefail
 
 prepare() { # CORPUS SOURCE ...
-    python3 -m espnet_entropy.bin.prepare_corpus --corpus "$1" --source "$2" --out data "${@:3}"
+    "${python:?set by run.sh}" -m espnet_entropy.bin.prepare_corpus --corpus "$1" --source "$2" --out data "${@:3}"
 }
 
 prepare speechocean762 "${SPEECHOCEAN762}" "$@"

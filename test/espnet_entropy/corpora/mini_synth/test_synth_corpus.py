@@ -100,7 +100,9 @@ def test_killed_and_run_again(corpus, tmp_path):
     while process.poll() is None and not list(tmp_path.rglob("*.flac")):
         time.sleep(0.005)
     process.send_signal(signal.SIGKILL)
-    process.wait()
+    assert process.wait() == -signal.SIGKILL
+    made = {path.name for path in (tmp_path / "audio").rglob("*.flac")}
+    assert 0 < len(made) < len(list((corpus / "audio").rglob("*.flac")))
     prepare(None, tmp_path, minutes=MINUTES, nj=1)
     made = {k: v for k, v in digests(tmp_path / "audio").items() if not k.endswith(".tmp")}
     assert made == digests(corpus / "audio")

@@ -1,0 +1,28 @@
+import pytest
+
+from espnet_entropy.utils.files import safe_name
+from espnet_entropy.utils.scp import read_num_samples
+
+
+def test_numbers_of_samples(tmp_path):
+    (tmp_path / "utt2num_samples").write_text("b 320\na\t400\n")
+    assert read_num_samples(tmp_path) == {"b": 320, "a": 400}
+
+
+@pytest.mark.parametrize("value", ["-3", "1.5", "x", "²", "3 4"])
+def test_other_numbers_are_named(tmp_path, value):
+    (tmp_path / "utt2num_samples").write_text(f"a 1\nb {value}\n")
+    with pytest.raises(ValueError, match=rf"utt2num_samples: b: expected a number.*got '{value}'"):
+        read_num_samples(tmp_path)
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(ValueError, match="utt2num_samples: no such file"):
+        read_num_samples(tmp_path)
+
+
+def test_file_names_stay_in_their_directory_and_differ(tmp_path):
+    keys = ["../../../x", "a/b", "a%2Fb", "a%b", "..", "a b"]
+    names = [safe_name(key) + ".png" for key in keys]
+    assert len(set(names)) == len(keys)
+    assert all((tmp_path / name).resolve().parent == tmp_path.resolve() for name in names)
