@@ -73,8 +73,8 @@ def read_num_samples(directory: str | Path) -> dict[str, int]:
     path = Path(directory) / "utt2num_samples"
     if not path.is_file():
         raise ValueError(
-            f"{path}: no such file; it says how much audio each utterance is. Run the stage that "
-            "makes this directory again."
+            f"{path}: no such file; it says how much audio each utterance is. Run stage 'format' "
+            "first (for units or scores: the stage that makes them)."
         )
     lengths: dict[str, int] = {}
     for utt, value in read_scp(path).items():

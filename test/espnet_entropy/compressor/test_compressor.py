@@ -139,7 +139,7 @@ def test_assembling_again_is_whole_or_no_model(parts, tmp_path, monkeypatch):
     assembled = assemble_at(tmp_path / "x", parts)
     ModelDirectory.open(assembled)
 
-    def killed(*_):
+    def killed(*_, **__):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:

@@ -108,12 +108,13 @@ def test_training_resumes_after_sigkill_and_two_processes_train_as_one(recipe):
     assert first.fingerprint == second.fingerprint
     assert first.tokenizer == "tok"
 
-    # DDP averages the gradients of the halves of each batch: the same first epoch
+    # DDP averages the gradients of the halves of each batch: the same first epoch. Measured: the
+    # losses differ by 1e-7, without averaging by 3e-3 (train) and 8e-3 (valid)
     rendezvous = ["--dist_backend", "gloo", "--dist_world_size", "2", "--dist_init_method",
                   f"file://{recipe / 'rendezvous'}", "--max_epoch", "1"]  # fmt: skip
     ranks = [start(recipe, both, *rendezvous, "--dist_rank", str(r)) for r in (0, 1)]
     assert [rank.wait() for rank in ranks] == [0, 0], (both / "log").read_text()[-3000:]
-    assert losses(both)[1][1] == pytest.approx(losses(whole)[1][1], abs=0.05)
+    assert losses(both)[1] == pytest.approx(losses(whole)[1], abs=1e-4)
     assert ":0/2]" in (both / "log").read_text()  # rank 0 of 2 in ESPnet's log lines
 
 

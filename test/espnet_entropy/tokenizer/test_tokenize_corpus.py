@@ -1,5 +1,6 @@
 import hashlib
 import os
+import pickle
 import random
 import signal
 import subprocess
@@ -139,9 +140,24 @@ def test_units_of_another_tokenizer_are_refused(tmp_path, data):
         run(tmp_path, data)
 
 
+def test_a_pickle_among_the_frames_is_refused_not_run(tmp_path, data):
+    class Bomb:
+        def __reduce__(self):
+            return os.mkdir, (str(tmp_path / "ran"),)
+
+    config = TokenizerConfig(features="mfcc", quantizer_conf=KMeansConfig(num_clusters=8))
+    job = TokenizerFit(config, data, tmp_path / "tokenizer")
+    job.extract()
+    ark = tmp_path / "tokenizer/fit/shards/frames.1.ark"
+    ark.write_bytes(b"u000 PKL" + pickle.dumps(Bomb()))
+    with pytest.raises(ValueError, match=r"frames\.scp: u000: .*frames\.1\.ark:5: holds b'PKL"):
+        job.run()
+    assert not (tmp_path / "ran").exists()
+
+
 def test_unformatted_data(tmp_path, data):
     (data / "utt2num_samples").unlink()
-    with pytest.raises(ValueError, match="run stage 'format'"):
+    with pytest.raises(ValueError, match="Run stage 'format'"):
         fit_command(tmp_path, data)
 
 
