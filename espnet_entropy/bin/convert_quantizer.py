@@ -1,4 +1,9 @@
-"""Convert a public k-means (km.bin, a pickle that is read without running it)."""
+"""Convert a public k-means (km.bin, a pickle that is read without running it).
+
+python -m espnet_entropy.bin.convert_quantizer km.bin --out exp/kmeans
+
+A recipe needs no such call: conf/tokenizer.yaml takes quantizer_conf: {pretrained: km.bin}.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +17,7 @@ def get_parser() -> argparse.ArgumentParser:
     """The command's options."""
     parser = Parser(description=__doc__)
     parser.add_argument("source", help="joblib or pickle file of a scikit-learn KMeans")
-    parser.add_argument("out", help="directory to write")
+    parser.add_argument("--out", required=True, help="directory to write")
     parser.add_argument(
         "--config", help="conf/tokenizer.yaml with its features: write a whole tokenizer"
     )

@@ -1,4 +1,8 @@
-"""Fit a tokenizer's quantizer to a data directory: dump/raw/<set> -> exp/tokenizer."""
+"""Fit a tokenizer's quantizer to a data directory: dump/raw/<set> -> exp/tokenizer.
+
+Where the configuration names a ready one (quantizer_conf: {pretrained: km.bin}), nothing is
+fitted: the data are not read, and the call without --job writes the tokenizer.
+"""
 
 from __future__ import annotations
 
@@ -28,10 +32,16 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = get_parser().parse_args(argv)
     setup_logging()
     from espnet_entropy.tokenizer.config import TokenizerConfig
+    from espnet_entropy.tokenizer.convert import adopt
     from espnet_entropy.tokenizer.fit import TokenizerFit
     from espnet_entropy.utils.config import load_config
 
     config = load_config(TokenizerConfig, args.config)
+    ready = config.quantizer_conf.pretrained
+    if ready is not None:
+        if args.job is None:
+            adopt(config, ready, args.out, args.device)
+        return
     fit = TokenizerFit(config, args.data, args.out, args.device)
     if args.job is not None:
         fit.extract(args.job, args.nj)

@@ -16,6 +16,9 @@ def get_parser() -> argparse.ArgumentParser:
     parser.add_argument("--source", help="the corpus folder (a generated corpus needs none)")
     parser.add_argument("--out", default="data", help="where the sets go: OUT/<set>/")
     parser.add_argument(
+        "--nj", type=int, help="processes at a time, for a corpus that makes use of them"
+    )
+    parser.add_argument(
         "--option",
         action="append",
         default=[],
@@ -29,7 +32,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Run the command."""
     args = get_parser().parse_args(argv)
     setup_logging()
-    prepare_corpus(args.corpus, args.source, args.out, parse_options(args.option))
+    prepare_corpus(args.corpus, args.source, args.out, parse_options(args.option), args.nj)
 
 
 def parse_options(pairs: Sequence[str]) -> dict[str, object]:

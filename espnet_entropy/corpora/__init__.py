@@ -38,7 +38,11 @@ def get_corpus(name: str) -> Callable[..., None]:
 
 
 def prepare_corpus(
-    name: str, source: str | Path | None, out: str | Path, options: Mapping[str, Any] | None = None
+    name: str,
+    source: str | Path | None,
+    out: str | Path,
+    options: Mapping[str, Any] | None = None,
+    nj: int | None = None,
 ) -> None:
     """Write the data directories of a corpus, its options checked by name and type.
 
@@ -47,6 +51,8 @@ def prepare_corpus(
         source: the corpus folder; ``None`` for a corpus that is generated.
         out: where the sets go: ``<out>/<set>/``.
         options: keyword arguments of the corpus's ``prepare``.
+        nj: processes at a time, for a corpus that takes ``nj``; an ``nj`` in ``options``
+            counts more.
 
     Raises:
         ValueError: for an unknown corpus or option, a wrong type, or a missing folder.
@@ -62,11 +68,14 @@ def prepare_corpus(
         raise ValueError(
             f"{name}: --source is missing; expected the folder of the corpus: --source DIR."
         )
+    options = dict(options or {})
+    if nj is not None and "nj" in signature:
+        options.setdefault("nj", nj)
     fields = [
         (p.name, hints[p.name], dataclasses.field(default=p.default))
         for p in signature.values()
         if p.name not in ("source", "out")
     ]
-    checked: Any = from_dict(dataclasses.make_dataclass("Options", fields), options or {}, name)
+    checked: Any = from_dict(dataclasses.make_dataclass("Options", fields), options, name)
     values = {field: getattr(checked, field) for field, *_ in fields}
     prepare(None if source is None else Path(source), Path(out), **values)

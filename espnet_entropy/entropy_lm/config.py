@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from espnet_entropy.utils.config import load_config
+from espnet_entropy.utils.config import from_dict, load_config
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,17 @@ class EntropyLMConfig:
     def sos(self) -> int:
         """Id of ``<sos/eos>``, K."""
         return self.num_clusters
+
+
+def lm_config(conf: Mapping[str, Any] | None, num_clusters: int, where: str) -> EntropyLMConfig:
+    """``lm_conf`` of a training configuration, with the units' K if it does not name its own.
+
+    Raises:
+        ValueError: for an unknown key or a bad value; the message begins with ``where``.
+    """
+    if not isinstance(conf, Mapping | None):
+        raise ValueError(f"{where}: expected a mapping, got {conf!r}.")
+    return from_dict(EntropyLMConfig, {"num_clusters": num_clusters} | dict(conf or {}), where)
 
 
 @dataclass(frozen=True)

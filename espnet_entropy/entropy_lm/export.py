@@ -14,11 +14,12 @@ from typing import Any, TypeVar
 import numpy as np
 import torch
 
-from espnet_entropy.entropy_lm.config import EntropyLMConfig, ModelCard
+from espnet_entropy.entropy_lm.config import EntropyLMConfig, ModelCard, lm_config
 from espnet_entropy.entropy_lm.dump import read_meta
 from espnet_entropy.entropy_lm.model import EntropyLM
+from espnet_entropy.entropy_lm.packing import check_packed
 from espnet_entropy.entropy_lm.storage import load_weights, save
-from espnet_entropy.utils.config import from_dict, read_yaml
+from espnet_entropy.utils.config import read_yaml
 
 T = TypeVar("T")
 
@@ -85,13 +86,12 @@ def _short(value: Any) -> str:
     return "none" if value is None else type(value).__name__
 
 
-def _config(args: dict[str, Any], dedup: bool, where: Path) -> EntropyLMConfig:
+def _config(args: dict[str, Any], where: Path) -> EntropyLMConfig:
     """Sizes from ESPnet's ``config.yaml``."""
     if args.get("lm") != "entropy_lm":
         raise ValueError(f"{where}: expected 'lm: entropy_lm', got {args.get('lm')!r}.")
     num_clusters = len(get_key(args, where, list, "token_list")) - 1
-    conf = {"num_clusters": num_clusters} | (args.get("lm_conf") or {}) | {"dedup": dedup}
-    return from_dict(EntropyLMConfig, conf, f"{where}: lm_conf")
+    return lm_config(args.get("lm_conf"), num_clusters, f"{where}: lm_conf")
 
 
 def _training(exp: Path) -> dict[str, Any]:
@@ -131,14 +131,15 @@ def export(
         checkpoint: file in ``exp``.
 
     Raises:
-        ValueError: if the parts are missing, damaged, or do not belong together.
+        ValueError: if the parts are missing, damaged, or do not belong together, as a
+            ``lm_conf`` and lines packed for another context or dedup.
     """
     exp = Path(exp)
     source = exp / "config.yaml"
     args = read_yaml(source)
     lines = Path(get_key(args, source, str, "train_data_path_and_name_and_type", 0, 0))
-    packed = read_meta(lines.parent / "meta.yaml")
-    config = _config(args, bool(packed.get("dedup", False)), source)
+    config = _config(args, source)
+    packed = check_packed(lines, config, f"{source}: lm_conf")
     metas = [(lines.parent / "meta.yaml", packed)]
     if units_meta is not None:
         metas.append((Path(units_meta), read_meta(units_meta)))

@@ -11,13 +11,15 @@ import random
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import kaldiio
 import numpy as np
 
-from espnet_entropy.entropy_lm.dump import UnitDump
+from espnet_entropy.entropy_lm.config import EntropyLMConfig, lm_config
+from espnet_entropy.entropy_lm.dump import UnitDump, read_meta
 from espnet_entropy.entropy_lm.units import check_units, run_starts
-from espnet_entropy.utils.config import write_yaml
+from espnet_entropy.utils.config import read_yaml, write_yaml
 from espnet_entropy.utils.failures import FailureLog
 from espnet_entropy.utils.files import atomic_write
 from espnet_entropy.utils.progress import progress
@@ -96,6 +98,61 @@ def _line(dump: UnitDump, pieces: list[Piece], dedup: bool) -> np.ndarray:
     return np.concatenate(parts[1:]).astype(np.int32)
 
 
+def packing_options(
+    config: str | Path | None, context: int | None = None, dedup: bool = False
+) -> tuple[int, bool]:
+    """Context and dedup of the lines, which are those of the LM that they are for.
+
+    Args:
+        config: ESPnet's training configuration; its ``lm_conf`` decides. ``None``: ``context``
+            and ``dedup`` do.
+        context: positions of the LM; ``None`` for the configuration's, or the default.
+        dedup: drop repetitions of a unit.
+
+    Raises:
+        ValueError: for a bad ``lm_conf``, or if it says something else than what is given.
+    """
+    if config is None:
+        return EntropyLMConfig.context if context is None else context, dedup
+    conf = read_yaml(config).get("lm_conf")
+    lm = lm_config(conf, 1, f"{config}: lm_conf")
+    if context is not None and context != lm.context:
+        raise ValueError(
+            f"--context {context}: {config} says lm_conf: context: {lm.context}; leave --context "
+            "out, or change the configuration."
+        )
+    if dedup and not lm.dedup:
+        raise ValueError(
+            f"--dedup: {config} does not say lm_conf: dedup: true; add it there, and leave "
+            "--dedup out."
+        )
+    return lm.context, lm.dedup
+
+
+def check_packed(lines: str | Path, config: EntropyLMConfig, where: str) -> dict[str, Any]:
+    """``meta.yaml`` beside packed lines, which must be those of this LM.
+
+    Args:
+        lines: their ``packed.scp``.
+        config: of the LM.
+        where: its configuration, for the message.
+
+    Raises:
+        ValueError: if the file is missing, or the lines were packed for another ``context`` or
+            ``dedup``.
+    """
+    path = Path(lines).parent / "meta.yaml"
+    meta = read_meta(path)
+    for key in ("context", "dedup"):
+        packed, own = meta.get(key), getattr(config, key)
+        if packed != own:
+            raise ValueError(
+                f"{path}: the lines were packed with {key} {packed}, but {where} says {own}; "
+                "pack them for this LM: python -m espnet_entropy.bin.pack_units --config CONF"
+            )
+    return meta
+
+
 def pack_units(
     units: str | Path,
     out: str | Path,
@@ -110,7 +167,7 @@ def pack_units(
     is its token list: the units' numbers and ``<sos/eos>`` (no blank, no unknown).
 
     Args:
-        units: ``units.scp`` of a set.
+        units: ``dump/units/<set>``, or the ``units.scp`` in it.
         out: output directory.
         context: positions of the LM.
         dedup: drop repetitions of a unit (NOTES 7).
@@ -125,7 +182,8 @@ def pack_units(
     """
     if context < 4 or context % 2:
         raise ValueError(f"context: expected an even number of at least 4, got {context}.")
-    out, dump = Path(out), UnitDump(units)
+    units = Path(units)
+    out, dump = Path(out), UnitDump(units / "units.scp" if units.is_dir() else units)
     failures = FailureLog("pack_units", out / "packed.failed", max_failed)
     lengths = _lengths(dump, dedup, failures)
     pieces = [p for utt, length in lengths.items() for p in cut(utt, length, context - 1)]

@@ -8,6 +8,7 @@ find it too.
 from __future__ import annotations
 
 import argparse
+import itertools
 import math
 from typing import Any
 
@@ -17,9 +18,10 @@ from espnet2.schedulers.abs_scheduler import AbsBatchStepScheduler
 from espnet2.tasks.abs_task import scheduler_classes
 from espnet2.tasks.lm import LMTask, lm_choices
 
-from espnet_entropy.entropy_lm.model import EntropyLM, EntropyLMConfig
+from espnet_entropy.entropy_lm.config import lm_config
+from espnet_entropy.entropy_lm.model import EntropyLM
+from espnet_entropy.entropy_lm.packing import check_packed
 from espnet_entropy.tasks.checkpoints import atomic_checkpoints, mend_links
-from espnet_entropy.utils.config import from_dict
 
 
 class ESPnetEntropyLM(AbsLM):  # type: ignore[misc]  # espnet2 has no types
@@ -34,7 +36,7 @@ class ESPnetEntropyLM(AbsLM):  # type: ignore[misc]  # espnet2 has no types
 
     def __init__(self, vocab_size: int, **conf: Any) -> None:
         super().__init__()
-        config = from_dict(EntropyLMConfig, {"num_clusters": vocab_size - 1} | conf, "lm_conf")
+        config = lm_config(conf, vocab_size - 1, "lm_conf")
         if config.num_clusters != vocab_size - 1:
             raise ValueError(
                 f"lm_conf: num_clusters: got {config.num_clusters}, but the token list has "
@@ -95,7 +97,16 @@ class EntropyLMTask(LMTask):  # type: ignore[misc]
 
     @classmethod
     def main_worker(cls, args: argparse.Namespace) -> None:
-        """Train in this process; ESPnet calls it in each one."""
+        """Train in this process; ESPnet calls it in each one.
+
+        Raises:
+            ValueError: for lines that were packed for another ``lm_conf``.
+        """
+        if args.lm == "entropy_lm":
+            config = lm_config(args.lm_conf, 1, "lm_conf")
+            paths = [args.train_data_path_and_name_and_type, args.valid_data_path_and_name_and_type]
+            for path, _, _ in itertools.chain(*paths):
+                check_packed(path, config, "lm_conf")
         with atomic_checkpoints():
             super().main_worker(args)
         if not torch.distributed.is_initialized() or torch.distributed.get_rank() == 0:

@@ -37,7 +37,8 @@ class TokenizerFit:
     """The fit of one tokenizer to one data directory.
 
     Args:
-        config: features, K and how much to sample.
+        config: features, K and how much to sample; a ready k-means (``pretrained``) is not
+            fitted but taken by ``tokenizer.convert.adopt``.
         data: formatted data directory (``wav.scp``, ``utt2num_samples``).
         out: directory of the tokenizer; frames and state lie in its ``fit/`` until the end.
         device: where to compute.
@@ -49,17 +50,20 @@ class TokenizerFit:
     def __init__(
         self, config: TokenizerConfig, data: str | Path, out: str | Path, device: str = "cpu"
     ) -> None:
+        assert config.quantizer_conf.pretrained is None, config
         self.config, self.data, self.out, self.device = config, Path(data), Path(out), device
         self.features: Features = build_features(config.features, config.features_conf, device)
         lengths = choose_utterances(read_num_samples(data), config.quantizer_conf)
         frames = sum(map(num_units, lengths.values()))
         if frames == 0:
             raise ValueError(f"{data}: no utterance has a whole frame; check utt2num_samples.")
+        options = asdict(config.quantizer_conf)
+        del options["pretrained"]  # None
         self.share = min(1.0, config.quantizer_conf.max_frames / frames)
         self.key = fingerprint(
             {
                 "features": self.features.fingerprint,
-                "quantizer": asdict(config.quantizer_conf),
+                "quantizer": options,
                 "lengths": lengths,
             }
         )
@@ -69,7 +73,7 @@ class TokenizerFit:
 
     def extract(self, job: int = 1, nj: int = 1) -> None:
         """Sample the frames of the unfinished shards of one job."""
-        if self._is_finished():
+        if is_finished(self.out, self.key):
             return
         mine = self.ark.pending(job, nj)
         corpus = DataDir.read(self.data)
@@ -94,7 +98,7 @@ class TokenizerFit:
             ValueError: if too many utterances failed, frames are too few, or ``out`` holds
                 another tokenizer.
         """
-        if self._is_finished():
+        if is_finished(self.out, self.key):
             logging.info("%s: the tokenizer is finished", self.out)
             shutil.rmtree(self.work, ignore_errors=True)  # killed before the last line
             return Tokenizer.from_pretrained(self.out, self.device)
@@ -108,17 +112,6 @@ class TokenizerFit:
         tokenizer.save(self.out)
         shutil.rmtree(self.work)
         return tokenizer
-
-    def _is_finished(self) -> bool:
-        path = self.out / DESCRIPTION
-        if not path.is_file():
-            return False
-        if read_yaml(self.out / "quantizer.yaml").get("fit_key") == self.key:
-            return True
-        raise ValueError(
-            f"{self.out}: holds a tokenizer of another configuration or corpus; "
-            "remove the directory to fit anew, or choose another one."
-        )
 
     def _sample(self, utt: str, count: int) -> np.ndarray:
         """(count,) bool: which frames of ``utt`` take part, whatever else is in the corpus."""
@@ -136,6 +129,23 @@ class TokenizerFit:
         if path.stat().st_size == 0:
             raise ValueError(f"{self.data}: no frames were sampled; raise max_frames.")
         return np.memmap(path, "<f4", mode="r").reshape(-1, self.features.dim)
+
+
+def is_finished(out: str | Path, key: str) -> bool:
+    """Whether ``out`` holds the whole tokenizer that was made under ``key``.
+
+    Raises:
+        ValueError: if it holds another one.
+    """
+    out = Path(out)
+    if not (out / DESCRIPTION).is_file():
+        return False
+    if read_yaml(out / "quantizer.yaml").get("fit_key") == key:
+        return True
+    raise ValueError(
+        f"{out}: holds a tokenizer of another configuration or corpus; "
+        "remove the directory to fit anew, or choose another one."
+    )
 
 
 def choose_utterances(lengths: dict[str, int], config: KMeansConfig) -> dict[str, int]:

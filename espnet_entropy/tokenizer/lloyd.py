@@ -92,6 +92,7 @@ def fit_kmeans(
             finite.
     """
     assert frames.ndim == 2, frames.shape
+    assert config.num_clusters is not None, config
     if len(frames) < config.num_clusters:
         raise ValueError(
             f"k-means: {len(frames)} frames are too few for {config.num_clusters} clusters; "
@@ -199,6 +200,7 @@ def _plus_plus(
 
     Each next one is the best of a few frames drawn in proportion to their squared distance.
     """
+    assert config.num_clusters is not None, config
     step = max(stride, len(frames) // max(20_000, FRAMES_PER_CLUSTER * config.num_clusters))
     pool = torch.cat(list(_chunks(frames, step, torch.device(device))))
     if not bool(torch.isfinite(pool).all()):

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -118,11 +119,11 @@ class Recipe:
     def kill(self, process, everything):
         """SIGKILL to all processes of the run, or to those of its group: the launcher's tasks,
         in sessions of their own, then see that the launcher is gone and end."""
-        if everything:
-            for pid in self.processes():
+        others = self.processes() if everything else []
+        os.killpg(process.pid, signal.SIGKILL)
+        for pid in others:
+            with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-        else:
-            os.killpg(process.pid, signal.SIGKILL)
         assert process.wait() == -signal.SIGKILL, self.log[-3000:]
         while self.processes():  # nothing is left behind
             time.sleep(0.01)
@@ -170,16 +171,21 @@ def test_killed_at_random_moments_it_ends_with_the_same_bytes(corpus, whole, tmp
     recipe = Recipe(tmp_path / "egs2/babble/units1", corpus)
     rng = random.Random(os.environ.get("KILL_SEED", "0"))  # another seed, other moments
 
-    def kill_in(stage, times):
+    def kill_in(stage, times, too_late=None):
+        over = too_late or (lambda: f" {stage}: finished" in recipe.log)
         for number in range(times):
             process = recipe.start("--nj", str(rng.randint(1, 2)))  # the bytes do not depend on it
             recipe.wait_for(process, lambda: f" {stage}: " in recipe.log)
-            time.sleep((number + rng.random()) / times * whole.seconds[stage])
+            # the machine may be quicker now than it was: then at the end of the stage
+            until = time.monotonic() + (number + rng.random()) / times * whole.seconds[stage]
+            while time.monotonic() < until and not over():
+                time.sleep(0.005)
             recipe.kill(process, everything=rng.random() < 0.5)
 
     for stage, times in (("format", 1), ("fit_tokenizer", 2), ("tokenize", 2)):
         kill_in(stage, times)
-    kill_in("train_entropy_lm", 1)
+    first_epoch = recipe.path / "exp/entropy_lm/1epoch.pth"
+    kill_in("train_entropy_lm", 1, first_epoch.exists)  # the end of the training comes now
     process = recipe.start()
     recipe.wait_for(process, recipe.last_epoch_is_recorded)
     recipe.kill(process, everything=True)

@@ -102,7 +102,7 @@ def tokenized_twice(w):
 
 def converted(w, source, features=None):
     more = () if features is None else ("--config", make.write_yaml(w.tmp / "t.yaml", **features))
-    call(convert_quantizer, source, w.tmp / "converted", *more)
+    call(convert_quantizer, source, "--out", w.tmp / "converted", *more)
 
 
 def spoiled_tokenizer(w, spoil):
@@ -244,6 +244,13 @@ ACTIONS = {
     "kmeans: other width": lambda w: converted(
         w, make.write_kmeans(w.tmp / "km.bin", np.ones((4, 768))), {"features": "mfcc"}
     ),
+    "kmeans: other size": lambda w: fit(
+        w,
+        quantizer_conf={
+            "pretrained": str(make.write_kmeans(w.tmp / "km.bin", np.ones((4, 39)))),
+            "num_clusters": 200,
+        },
+    ),
     "quantizer: NaN": lambda w: spoiled_tokenizer(
         w, lambda path: make.write_quantizer(path, np.full((make.K, 39), np.nan, np.float32))
     ),
@@ -267,6 +274,16 @@ ACTIONS = {
     "lm: configuration of another": lambda w: spoiled_lm(w, rope_theta=5.0),
     "lm: odd context": lambda w: call(
         pack_units, "--units", w.good / "units/units.scp", "--out", w.tmp, "--context", 33
+    ),
+    "lm: context of another configuration": lambda w: call(
+        pack_units,
+        *("--units", w.good / "units", "--out", w.tmp, "--context", 32, "--config"),
+        make.write_yaml(w.tmp / "train.yaml", lm_conf={"context": 64}),
+    ),
+    "lm: packed for another": lambda w: call(
+        export_entropy_lm,
+        *("--out", w.tmp / "lm", "--exp"),
+        make.write_checkpoint(w.tmp / "exp", bomb=w.tmp / "ran", dedup=True),
     ),
     "lm: checkpoint would run code": lambda w: call(
         export_entropy_lm,

@@ -203,9 +203,10 @@ def write_textgrid(path, *tiers):
     return write_text(path, "\n".join(lines) + "\n")
 
 
-def write_checkpoint(exp, bomb):
+def write_checkpoint(exp, bomb, dedup=False):
     """ESPnet's output directory whose weights are a pickle that would make the file ``bomb``."""
-    packed = write_yaml(exp.parent / "packed/meta.yaml", tokenizer="t", num_clusters=K).parent
+    meta = {"tokenizer": "t", "num_clusters": K, "context": 2048, "dedup": dedup}
+    packed = write_yaml(exp.parent / "packed/meta.yaml", **meta).parent
     write_yaml(
         exp / "config.yaml",
         lm="entropy_lm",

@@ -75,7 +75,7 @@ def load_library() -> Any:
     except ImportError as error:
         raise ValueError(
             "mini_synth: espeak-ng is not installed; expected the package 'espeakng-loader'. "
-            "Run: pip install 'espnet_entropy[synth]'"
+            "Run: pip install espeakng-loader"
         ) from error
     library = ctypes.CDLL(espeakng_loader.get_library_path())
     options = _PHONEME_EVENTS | _PHONEME_IPA | _DONT_EXIT

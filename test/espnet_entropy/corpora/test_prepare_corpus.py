@@ -176,6 +176,21 @@ def test_command(mboshi: Path, tmp_path: Path) -> None:
         command.main(["--corpus", "mboshi_french", *out, "--option", "alignment_shift"])
 
 
+def test_nj_goes_to_the_corpora_that_take_it(tmp_path: Path, monkeypatch) -> None:
+    calls: list[dict[str, object]] = []
+
+    def parallel(source: Path | None, out: Path, nj: int = 2) -> None:
+        calls.append({"nj": nj})
+
+    def alone(source: Path | None, out: Path, seed: int = 0) -> None:
+        calls.append({"seed": seed})
+
+    monkeypatch.setattr("espnet_entropy.corpora.get_corpus", {"p": parallel, "a": alone}.get)
+    for words in ("p", "p --nj 5", "p --nj 5 --option nj=3", "a --nj 5"):
+        command.main(["--out", str(tmp_path), "--corpus", *words.split()])
+    assert calls == [{"nj": 2}, {"nj": 5}, {"nj": 3}, {"seed": 0}]
+
+
 def test_registry_names_functions() -> None:
     assert set(CORPORA) >= {"mini_synth", "speechocean762", "mboshi_french", "ljspeech_mini"}
     assert all(value.count(":") == 1 for value in CORPORA.values())

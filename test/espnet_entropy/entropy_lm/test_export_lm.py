@@ -12,7 +12,7 @@ from espnet_entropy.entropy_lm.config import EntropyLMConfig, read_card
 from espnet_entropy.entropy_lm.model import EntropyLM
 
 K = 6
-CONF = {"width": 16, "layers": 1, "heads": 2, "ffn": 16, "context": 32}
+CONF = {"width": 16, "layers": 1, "heads": 2, "ffn": 16, "context": 32, "dedup": True}
 
 
 @pytest.fixture
@@ -23,7 +23,7 @@ def exp(tmp_path) -> Path:
     packed = tmp_path / "packed"
     packed.mkdir()
     (packed / "meta.yaml").write_text(
-        f"tokenizer: tok\nnum_clusters: {K}\ndedup: true\nunits: 1000\n"
+        f"tokenizer: tok\nnum_clusters: {K}\ncontext: 32\ndedup: true\nunits: 1000\n"
     )
     (tmp_path / "units.yaml").write_text(f"tokenizer: tok\nnum_clusters: {K}\n")
     exp = tmp_path / "exp"
@@ -57,6 +57,14 @@ def test_export_holds_the_weights_and_their_story(exp):
     assert (training["best_epoch"], training["valid_nll"]) == (1, 2.0)
     assert training["valid_perplexity"] == pytest.approx(7.389)
     assert training["parameters"] == model.num_parameters()
+
+
+@pytest.mark.parametrize(("key", "value"), [("context", 64), ("dedup", False)])
+def test_lines_packed_for_another_lm_are_refused(exp, key, value):
+    meta = exp.parent / "packed/meta.yaml"
+    meta.write_text(yaml.safe_dump(yaml.safe_load(meta.read_text()) | {key: value}))
+    with pytest.raises(ValueError, match=rf"meta.yaml: .* with {key} {value}, but .*config.yaml"):
+        run(exp)
 
 
 def test_without_the_training_state_it_still_exports(exp):

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from espnet_entropy.bin import pack_units as command
-from espnet_entropy.entropy_lm.packing import Piece, cut, pack, pack_units
+from espnet_entropy.entropy_lm.packing import Piece, cut, pack, pack_units, packing_options
 
 K = 7
 
@@ -94,6 +94,28 @@ def test_dedup_drops_repetitions(tmp_path):
     units = {"a": np.array([1, 1, 2, 2, 2, 1], np.int32), "b": np.array([3, 3], np.int32)}
     pack_units(write_units(tmp_path / "units", units), tmp_path / "p", context=16, dedup=True)
     assert sorted(documents(read(tmp_path / "p"))) == [(1, 2, 1), (3,)]
+
+
+def test_the_configuration_of_the_lm_decides(tmp_path, units):
+    write_units(tmp_path / "units", units)
+    config = tmp_path / "train.yaml"
+    config.write_text("lm: entropy_lm\nlm_conf: {context: 16, dedup: true}\n")
+    common = ["--units", str(tmp_path / "units"), "--config", str(config), "--out"]
+    command.main([*common, str(tmp_path / "p")])
+    pack_units(tmp_path / "units/units.scp", tmp_path / "q", context=16, dedup=True)
+    for name in ("packed.ark", "meta.yaml"):
+        assert (tmp_path / "p" / name).read_bytes() == (tmp_path / "q" / name).read_bytes()
+    command.main([*common, str(tmp_path / "p"), "--context", "16", "--dedup"])
+    with pytest.raises(ValueError, match=r"--context 32: .*train.yaml says .*context: 16"):
+        command.main([*common, str(tmp_path / "p"), "--context", "32"])
+    config.write_text("lm: entropy_lm\n")
+    assert packing_options(config) == (2048, False) == packing_options(None)
+    with pytest.raises(ValueError, match=r"--dedup: .*train.yaml does not say"):
+        command.main([*common, str(tmp_path / "p"), "--dedup"])
+    for conf, message in (("{contxt: 16}", "Did you mean 'context'"), ("16", "expected a mapping")):
+        config.write_text(f"lm_conf: {conf}\n")
+        with pytest.raises(ValueError, match=f"train.yaml: lm_conf: .*{message}"):
+            packing_options(config)
 
 
 def test_bad_utterances_are_named_and_counted(tmp_path, units):

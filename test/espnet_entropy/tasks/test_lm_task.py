@@ -164,6 +164,14 @@ def test_espnets_model_gives_the_nll_of_every_target():
     assert (weight.item(), torch.isfinite(stats["loss"]).item()) == (11, True)
 
 
+def test_lines_packed_for_another_lm_are_refused_before_training(recipe):
+    from espnet_entropy.bin.lm_train import main
+
+    for conf, found in (("dedup=true", "dedup False"), ("context=64", "context 32")):
+        with pytest.raises(ValueError, match=rf"train.meta\.yaml: .* packed with {found}"):
+            main(options(recipe, recipe / "exp", "--lm_conf", conf))
+
+
 def test_wrong_lm_conf_is_named():
     from espnet_entropy.tasks.lm import ESPnetEntropyLM
 

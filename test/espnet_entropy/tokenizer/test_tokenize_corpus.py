@@ -8,16 +8,20 @@ import sys
 import time
 from pathlib import Path
 
+import joblib
 import kaldiio
 import numpy as np
 import pytest
 import soundfile
 import yaml
+from sklearn.cluster import KMeans
 
-from espnet_entropy.bin import fit_quantizer, tokenize
+from espnet_entropy.bin import convert_quantizer, fit_quantizer, tokenize
 from espnet_entropy.tokenizer import corpus, fit
 from espnet_entropy.tokenizer.config import KMeansConfig, TokenizerConfig
+from espnet_entropy.tokenizer.convert import adopt
 from espnet_entropy.tokenizer.fit import TokenizerFit, choose_utterances
+from espnet_entropy.tokenizer.kmeans import KMeansQuantizer
 from espnet_entropy.tokenizer.tokenizer import Tokenizer
 
 CONFIG = "features: mfcc\nquantizer_conf: {num_clusters: 8, max_frames: 700}\n"
@@ -112,6 +116,60 @@ def test_finished_fit_is_kept_and_another_is_refused(tmp_path, data):
     assert digest(fit_command(tmp_path, data)) == before
     with pytest.raises(ValueError, match="another configuration or corpus"):
         TokenizerFit(TokenizerConfig(), data, tmp_path / "tokenizer").run()
+
+
+def test_what_a_kill_left_of_a_finished_fit_is_swept_up(tmp_path, data):
+    fit_command(tmp_path, data)
+    (tmp_path / "tokenizer" / "fit").mkdir()
+    fit_command(tmp_path, data)
+    assert not (tmp_path / "tokenizer" / "fit").exists()
+
+
+@pytest.mark.parametrize("kind", ["public", "own"])
+def test_a_ready_kmeans_is_taken_not_fitted(tmp_path, kind):
+    frames = np.random.default_rng(0).normal(size=(300, 39))
+    estimator = KMeans(5, n_init=1, random_state=0).fit(frames)
+    source = tmp_path / "km.bin"
+    joblib.dump(estimator, source)
+    if kind == "own":
+        convert_quantizer.main([str(source), "--out", str(tmp_path / "own")])
+        source = tmp_path / "own"
+    config, out = tmp_path / "tokenizer.yaml", tmp_path / "tokenizer"
+    config.write_text(f"features: mfcc\nquantizer_conf: {{pretrained: {source}}}\n")
+    # no data directory is read: there is none
+    fit = ["--config", str(config), "--data", str(tmp_path / "none"), "--out", str(out)]
+    fit_quantizer.main([*fit, "--job", "1", "--nj", "2"])
+    assert not out.exists()
+    fit_quantizer.main(fit)
+    tokenizer = Tokenizer.from_pretrained(out)
+    np.testing.assert_array_equal(
+        tokenizer.quantizer.centroids, estimator.cluster_centers_.astype(np.float32)
+    )
+    assert tokenizer.quantizer.info["origin"] == "km.bin"
+    before = {path: path.stat().st_mtime_ns for path in out.iterdir()}
+    fit_quantizer.main(fit)  # again: nothing to do
+    convert_quantizer.main([str(source), "--out", str(out), "--config", str(config)])
+    assert {path: path.stat().st_mtime_ns for path in out.iterdir()} == before
+    (out / "tokenizer.yaml").unlink()  # killed before the last file
+    fit_quantizer.main(fit)
+    assert Tokenizer.from_pretrained(out).fingerprint == tokenizer.fingerprint
+
+
+def test_a_ready_kmeans_must_be_the_one_that_was_asked_for(tmp_path):
+    def adopted(centroids: np.ndarray, **options: int) -> Tokenizer:
+        (tmp_path / "km").mkdir(exist_ok=True)
+        KMeansQuantizer(centroids).save(tmp_path / "km")
+        conf = KMeansConfig(pretrained=str(tmp_path / "km"), **options)
+        return adopt(TokenizerConfig(quantizer_conf=conf), tmp_path / "km", tmp_path / "out")
+
+    centroids = np.random.default_rng(0).normal(size=(5, 39)).astype(np.float32)
+    with pytest.raises(ValueError, match=r"km: 5 clusters, but .* num_clusters: 6"):
+        adopted(centroids, num_clusters=6)
+    with pytest.raises(ValueError, match=r"km: centroids of 12 dimensions, .*'mfcc' have 39"):
+        adopted(centroids[:, :12])
+    assert adopted(centroids, num_clusters=5).num_clusters == 5
+    with pytest.raises(ValueError, match="another configuration"):
+        adopted(centroids + 1)
 
 
 def test_bad_utterances_are_named_and_skipped(tmp_path, data):

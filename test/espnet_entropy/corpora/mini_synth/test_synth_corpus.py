@@ -20,7 +20,7 @@ from espnet_entropy.corpora.mini_synth.prepare import SETS, plan, prepare
 from espnet_entropy.corpora.mini_synth.verify import verify
 from espnet_entropy.corpora.mini_synth.voices import HELD_OUT, KNOWN
 
-pytest.importorskip("espeakng_loader", reason="pip install 'espnet_entropy[synth]'")
+pytest.importorskip("espeakng_loader", reason="pip install espeakng-loader")
 MINUTES = 0.3  # about 8 sentences
 
 
