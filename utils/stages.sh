@@ -27,6 +27,14 @@ list_stages() {
 
 log() { echo "$(date '+%Y-%m-%dT%H:%M:%S') $*" >&2; }
 
+brief() { # FILES... -> the files, or their folders if there are many
+    if [ $# -le 3 ]; then
+        echo "$*"
+    else
+        printf '%s\n' "${@%/*}" | sort -u | tr '\n' ' '
+    fi
+}
+
 run_stage() {
     local name=$1 inputs=$2 outputs=$3 settings=$4 body=$5 number state
     number=$(stage_number "${name}") || exit 2
@@ -41,7 +49,8 @@ run_stage() {
         log "stage ${number} ${name}: done before, nothing changed"
         return 0
     fi
-    log "stage ${number} ${name}: ${inputs:-nothing} -> ${outputs}"
+    # shellcheck disable=SC2086
+    log "stage ${number} ${name}: $(brief ${inputs:-nothing}) -> $(brief ${outputs:-nothing})"
     SECONDS=0
     "${body}"
     # shellcheck disable=SC2086

@@ -94,14 +94,6 @@ def test_configurations_load(config):
 
 
 @recipes
-def test_the_lm_and_its_training_lines_have_one_context(recipe):
-    tokenizer = check_tokenizer(recipe / "conf/tokenizer.yaml")
-    lm = check_lm(recipe / "conf/train_entropy_lm.yaml", tokenizer.quantizer_conf.num_clusters)
-    given = re.findall(r"--lm_context (\d+)", (recipe / "run.sh").read_text())
-    assert [lm.context] == [int(n) for n in given or declared_options()["lm_context"][1:]]
-
-
-@recipes
 def test_the_data_script_names_a_known_corpus_and_place(recipe):
     script = (recipe / "local/data.sh").read_text()
     places = re.findall(r": \"\$\{([A-Z0-9_]+):=", (ROOT / "egs2/TEMPLATE/db.sh").read_text())

@@ -23,9 +23,8 @@ option boundary_sets    list ""    "sets whose reference boundaries are compared
 option tokenizer_config file conf/tokenizer.yaml        "features and quantizer"
 option lm_config        file conf/train_entropy_lm.yaml "ESPnet's LM training configuration"
 option segmenter_config file "${template}/units1/conf/segmenter.yaml" "criteria, rates, default"
-option lm_context       int  2048  "units in a packed training line and in the scorer's window"
 option lm_args          str  ""    "further options for ESPnet's LM training"
-option align_args       str  ""    "options of stage align for boundary sets without an alignment: --ctc_model DIR"
+option align_args       str  ""    "for boundary sets without an alignment: --ctc_model DIR, or --method textgrid --textgrids DIR"
 option data_opts        str  ""    "options for local/data.sh"
 option max_failed       str  0.05  "largest tolerated share of utterances that fail in a stage"
 # shellcheck disable=SC2034  # read by utils/options.sh
@@ -60,7 +59,7 @@ in_pieces() { # NAME COMMAND ARGS...: as nj pieces, then merged
 
 data() {
     # shellcheck disable=SC2086  # options, split on purpose
-    ./local/data.sh ${data_opts}
+    ./local/data.sh --nj "${nj}" ${data_opts}
     # shellcheck disable=SC2046
     "${python}" -m espnet_entropy.bin.validate_data_dir $(dirname $(each_set data wav.scp))
 }
@@ -91,8 +90,7 @@ tokenize() {
 train_entropy_lm() {
     local name
     for name in "${train_set}" "${valid_set}"; do
-        "${python}" -m espnet_entropy.bin.pack_units --units "dump/units/${name}/units.scp" --context "${lm_context}" \
-            --out "dump/packed/${name}"
+        "${python}" -m espnet_entropy.bin.pack_units --units "dump/units/${name}" --config "${lm_config}" --out "dump/packed/${name}"
     done
     # shellcheck disable=SC2086  # train_cmd and lm_args: words, split on purpose
     ${train_cmd} --gpu "${ngpu}" exp/logs/train_entropy_lm.log "${python}" -m espnet_entropy.bin.lm_train \

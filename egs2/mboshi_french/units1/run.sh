@@ -8,5 +8,4 @@ cd "$(dirname "${BASH_SOURCE[0]}")"
     --valid_set valid \
     --test_sets "dev dev_martial" \
     --boundary_sets dev \
-    --lm_context 512 \
     "$@"

@@ -8,5 +8,4 @@ cd "$(dirname "${BASH_SOURCE[0]}")"
     --valid_set valid \
     --test_sets "test_seen test_unseen" \
     --boundary_sets "test_seen test_unseen" \
-    --lm_context 512 \
     "$@"

@@ -9,5 +9,4 @@ cd "$(dirname "${BASH_SOURCE[0]}")"
     --test_sets test \
     --other_sets "lj librivox" \
     --boundary_sets lj \
-    --lm_context 512 \
     "$@"
