@@ -159,5 +159,5 @@ def _terminal(rows: Sequence[dict[str, Any]], scores: Sequence[dict[str, Any]], 
             EXPLANATION,
             "",
         ]
-    parts.append(f"The whole report, with pictures: {out / 'README.md'}")
+    parts.append(f"The whole report, with pictures: {(out / 'README.md').resolve()}")
     return "\n".join(parts)
