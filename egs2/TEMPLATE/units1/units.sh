@@ -59,7 +59,7 @@ in_pieces() { # NAME COMMAND ARGS...: as nj pieces, then merged
 
 data() {
     # shellcheck disable=SC2086  # options, split on purpose
-    ./local/data.sh --nj "${nj}" ${data_opts}
+    nj="${nj}" ./local/data.sh ${data_opts}
     # shellcheck disable=SC2046
     "${python}" -m espnet_entropy.bin.validate_data_dir $(dirname $(each_set data wav.scp))
 }
