@@ -66,12 +66,7 @@ def score_boundaries(
     """
     out = Path(out)
     dump = read_scored(scored)
-    for part in ("tokenizer", "entropy_lm"):
-        if getattr(dump, part) != getattr(table, part):
-            raise ValueError(
-                f"{scored}: scored with {part} {getattr(dump, part)}, but the calibration belongs "
-                f"to {getattr(table, part)}; score the set with the model that was calibrated."
-            )
+    table.check_made_for(dump, str(scored))
     reference = load_reference(dump, data_dir)
     calibrated: list[Calibrated] = [(e.config, e.target_rate) for e in table.entries]
     if equal_rates:

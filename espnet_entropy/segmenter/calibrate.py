@@ -133,6 +133,24 @@ class CalibrationTable:
         """The configuration of :meth:`find`, ready for ``segment``."""
         return self.find(criterion, rate).config
 
+    def check_made_for(self, scored: ScoredSet, where: str) -> None:
+        """Refuse a set that another tokenizer or entropy LM scored.
+
+        Args:
+            scored: the set.
+            where: its name for the message.
+
+        Raises:
+            ValueError: naming the part and both fingerprints.
+        """
+        for part in ("tokenizer", "entropy_lm"):
+            found, expected = getattr(scored, part), getattr(self, part)
+            if found != expected:
+                raise ValueError(
+                    f"{where}: scored with {part} {found}, but the calibration belongs to "
+                    f"{expected}; score the set with the model that was calibrated."
+                )
+
     def save(self, path: str | Path) -> None:
         """Write ``calibration.yaml`` atomically."""
         content = to_dict(self)

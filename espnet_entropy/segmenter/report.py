@@ -42,13 +42,7 @@ def rate_rows(table: CalibrationTable, scored: ScoredSet) -> list[RateRow]:
     Raises:
         ValueError: if the set was scored by another tokenizer or entropy LM.
     """
-    for part in ("tokenizer", "entropy_lm"):
-        found, expected = getattr(scored, part), getattr(table, part)
-        if found != expected:
-            raise ValueError(
-                f"{scored.name}: scored with {part} {found}, but the calibration belongs to "
-                f"{expected}; score the set with the model that was calibrated."
-            )
+    table.check_made_for(scored, scored.name)
     rows = []
     utterances = list(scored.utterances.values())
     for name in table.criteria:
