@@ -9,14 +9,14 @@ import argparse
 import logging
 from collections.abc import Sequence
 
-from espnet_entropy.utils.cli import Parser, run_main, setup_logging
+from espnet_entropy.utils.cli import Parser, paired, run_main, setup_logging
 
 
 def get_parser() -> argparse.ArgumentParser:
     """The command's options."""
     parser = Parser(description=__doc__)
-    parser.add_argument("--data", required=True, help="data directory to read")
-    parser.add_argument("--out", required=True, help="data directory to write")
+    parser.add_argument("--data", nargs="+", required=True, help="data directories to read")
+    parser.add_argument("--out", nargs="+", required=True, help="for each, the one to write")
     parser.add_argument("--job", type=int, default=1, help="this job, from 1")
     parser.add_argument("--nj", type=int, default=1, help="number of jobs")
     parser.add_argument("--merge", action="store_true", help="join the finished jobs")
@@ -33,11 +33,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     setup_logging()
     from espnet_entropy.corpora.format_audio import format_audio, merge
 
-    if args.merge:
-        count = merge(args.data, args.out, args.max_seconds, args.max_failed)
-        logging.info("%s: %d utterances", args.out, count)
-    else:
-        format_audio(args.data, args.out, args.job, args.nj, args.max_seconds)
+    for data, out in paired(args.data, args.out, "--data and --out"):
+        if args.merge:
+            count = merge(data, out, args.max_seconds, args.max_failed)
+            logging.info("%s: %d utterances", out, count)
+        else:
+            format_audio(data, out, args.job, args.nj, args.max_seconds)
 
 
 if __name__ == "__main__":

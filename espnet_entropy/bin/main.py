@@ -1,4 +1,4 @@
-"""The ``espnet-entropy`` command: compress speech, describe a model."""
+"""The ``espnet-entropy`` command: compress speech, transcribe it, describe a model."""
 
 from __future__ import annotations
 
@@ -20,8 +20,11 @@ def get_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _add_compress(commands)
-    info = commands.add_parser("info", help="describe a model directory")
-    info.add_argument("model", type=Path, metavar="DIR", help="model directory (exp/compressor)")
+    _add_transcribe(commands)
+    info = commands.add_parser("info", help="describe a model or recognizer directory")
+    info.add_argument(
+        "model", type=Path, metavar="DIR", help="exp/compressor, or exp/asr_*/recognizer"
+    )
     info.add_argument("--json", action="store_true", help="as JSON")
     return parser
 
@@ -58,6 +61,29 @@ def _add_compress(commands: argparse._SubParsersAction[Parser]) -> None:
     )
 
 
+def _add_transcribe(commands: argparse._SubParsersAction[Parser]) -> None:
+    transcribe = commands.add_parser(
+        "transcribe",
+        help="audio files to text",
+        description="Writes one line per utterance: its name and its text. A file that cannot be "
+        "read is named, skipped and counted; the exit status is then 1.",
+    )
+    add = transcribe.add_argument
+    add("inputs", nargs="+", metavar="INPUT", help="audio files, wav.scp files")
+    add(
+        "--model",
+        type=Path,
+        required=True,
+        metavar="DIR",
+        help="recognizer directory (exp/asr_*/recognizer)",
+    )
+    add("--json", action="store_true", help="as JSON lines, with tokens, score and rate")
+    add("--output", type=Path, metavar="FILE", help="where to (default: standard output)")
+    add("--beam_size", type=int, help="hypotheses kept; 1 is greedy (default: the model's)")
+    add("--max_length", type=int, help="tokens after which a text is cut (default: the model's)")
+    add("--device", default="cpu", help="cpu, cuda, cuda:1 …")
+
+
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the command; exit status 1 if some inputs had to be skipped.
 
@@ -67,9 +93,13 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = get_parser().parse_args(argv)
     setup_logging()
     if args.command == "info":
-        from espnet_entropy.compressor.describe import describe
+        _info(args)
+        return
+    if args.command == "transcribe":
+        from espnet_entropy.recognizer.transcribe import transcribe_files
 
-        print(describe(args.model, as_json=args.json))
+        if transcribe_files(args):
+            sys.exit(1)
         return
     if args.stream:
         from espnet_entropy.compressor.live import compress_stream
@@ -80,6 +110,14 @@ def main(argv: Sequence[str] | None = None) -> None:
 
     if compress_files(args):
         sys.exit(1)
+
+
+def _info(args: argparse.Namespace) -> None:
+    if (args.model / "recognizer.yaml").exists():
+        from espnet_entropy.recognizer.describe import describe
+    else:
+        from espnet_entropy.compressor.describe import describe
+    print(describe(args.model, as_json=args.json))
 
 
 def entry() -> None:

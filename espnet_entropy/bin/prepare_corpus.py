@@ -19,6 +19,13 @@ def get_parser() -> argparse.ArgumentParser:
         "--nj", type=int, help="processes at a time, for a corpus that makes use of them"
     )
     parser.add_argument(
+        "--download",
+        choices=("true", "false"),
+        default="false",
+        help="fetch what is missing to --source first (librispeech, mls_en)",
+    )
+    parser.add_argument("--url", help="a mirror to download from")
+    parser.add_argument(
         "--option",
         action="append",
         default=[],
@@ -32,7 +39,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Run the command."""
     args = get_parser().parse_args(argv)
     setup_logging()
-    prepare_corpus(args.corpus, args.source, args.out, parse_options(args.option), args.nj)
+    options, fetch = parse_options(args.option), args.download == "true"
+    prepare_corpus(args.corpus, args.source, args.out, options, args.nj, fetch, args.url)
 
 
 def parse_options(pairs: Sequence[str]) -> dict[str, object]:

@@ -10,15 +10,15 @@ import argparse
 import logging
 from collections.abc import Sequence
 
-from espnet_entropy.utils.cli import Parser, run_main, setup_logging
+from espnet_entropy.utils.cli import Parser, paired, run_main, setup_logging
 
 
 def get_parser() -> argparse.ArgumentParser:
     """Options of ``score_entropy``."""
     parser = Parser(description="Units -> (unit, entropy in nats) for every utterance of a set.")
     parser.add_argument("--model", required=True, help="directory of an exported entropy LM")
-    parser.add_argument("--units", required=True, help="dump/units/<set>")
-    parser.add_argument("--out", required=True, help="dump/scored/<set>")
+    parser.add_argument("--units", nargs="+", required=True, help="dump/units/<set> …")
+    parser.add_argument("--out", nargs="+", required=True, help="dump/scored/<set> …")
     parser.add_argument("--job", type=int, default=1, help="number of this job, from 1")
     parser.add_argument("--nj", type=int, default=1, help="number of jobs")
     parser.add_argument("--device", default="cpu", help="cpu, cuda or cuda:<n>")
@@ -36,11 +36,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     setup_logging()
     from espnet_entropy.entropy_lm.scoring import ScoreStage
 
-    stage = ScoreStage(args.model, args.units, args.out, args.shard_units)
-    if args.merge:
-        logging.info("%s: %d utterances scored", args.out, stage.merge(args.max_failed))
-    else:
-        stage.run(args.job, args.nj, args.device)
+    for units, out in paired(args.units, args.out, "--units and --out"):
+        stage = ScoreStage(args.model, units, out, args.shard_units)
+        if args.merge:
+            logging.info("%s: %d utterances scored", out, stage.merge(args.max_failed))
+        else:
+            stage.run(args.job, args.nj, args.device)
 
 
 if __name__ == "__main__":

@@ -55,7 +55,7 @@ def compress_files(args: argparse.Namespace) -> int:
     utts = list_inputs(args.inputs)
     compressor = Compressor.from_pretrained(args.model, args.rate, args.criterion, args.device)
     failures = FailureLog("compress", None, max_failed=1.0)
-    with _open_output(args.output) as out:
+    with open_output(args.output) as out:
         for utt, path in progress(utts.items(), "compress"):
             try:
                 wav = load_audio(path)
@@ -78,7 +78,8 @@ def compress_files(args: argparse.Namespace) -> int:
 
 
 @contextmanager
-def _open_output(path: Path | None) -> Iterator[IO[str]]:
+def open_output(path: Path | None) -> Iterator[IO[str]]:
+    """``path``, whole or absent, or standard output for ``None``."""
     if path is None:
         yield sys.stdout
         return

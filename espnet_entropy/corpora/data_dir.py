@@ -231,7 +231,7 @@ def write_data_dir(
         "ctm.phones": {name: utt.phones for name, utt in table.items() if utt.phones is not None},
     }
     aligned = {file: found for file, found in intervals.items() if found}
-    _remove_stale(path, {*files, *aligned, *(["alignment.yaml"] if alignment else [])})
+    remove_stale(path, {*files, *aligned, *(["alignment.yaml"] if alignment else [])})
     for file, found in aligned.items():
         write_ctm(path / file, found)
     if alignment is not None:
@@ -255,7 +255,8 @@ def _text_files(path: Path, table: Mapping[str, Utterance]) -> dict[str, dict[st
     return files
 
 
-def _remove_stale(path: Path, keep: set[str]) -> None:
+def remove_stale(path: Path, keep: set[str]) -> None:
+    """Remove the optional files of an earlier data directory but for those in ``keep``."""
     for pattern in ("text*", "spk2*", "ctm.*", "alignment.yaml", "segments"):
         for file in path.glob(pattern):
             if file.name not in keep and file.is_file():

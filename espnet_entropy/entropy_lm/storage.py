@@ -75,8 +75,16 @@ def load(directory: str | Path) -> EntropyLM:
     return model.eval().requires_grad_(False)
 
 
-def load_weights(model: EntropyLM, weights: dict[str, torch.Tensor], where: str) -> None:
+def load_weights(
+    model: torch.nn.Module, weights: dict[str, torch.Tensor], where: str, what: str = "entropy LM"
+) -> None:
     """Copy weights into a model that must have exactly these.
+
+    Args:
+        model: the model.
+        weights: by name.
+        where: the file, for messages.
+        what: the kind of model, for messages.
 
     Raises:
         ValueError: for missing, unexpected or misshapen weights, naming the first ones.
@@ -85,7 +93,7 @@ def load_weights(model: EntropyLM, weights: dict[str, torch.Tensor], where: str)
     missing, unexpected = sorted(own.keys() - weights.keys()), sorted(weights.keys() - own.keys())
     if missing or unexpected:
         raise ValueError(
-            f"{where}: not the weights of this entropy LM: {len(missing)} missing "
+            f"{where}: not the weights of this {what}: {len(missing)} missing "
             f"({', '.join(missing[:3])}), {len(unexpected)} unexpected "
             f"({', '.join(unexpected[:3])})."
         )

@@ -73,7 +73,7 @@ def plot_utterance(
     heights = [2.2, *(0.3 for _ in tiers), 2.4, 0.45]
     if size is None:
         size = (float(np.clip(2.6 * seconds, 10, 40)), 5.4 + 0.35 * len(tiers))
-    figure, axes = _subplots(
+    figure, axes = subplots(
         len(heights), 1, size, sharex=True, gridspec_kw={"height_ratios": heights, "hspace": 0.08}
     )
     edges = np.append(boundary_time(np.flatnonzero(speech.starts)), seconds)
@@ -96,7 +96,7 @@ def plot_utterance(
     figure.subplots_adjust(
         left=0.85 / width, right=1 - 0.15 / width, top=1 - 0.6 / height, bottom=0.5 / height
     )
-    _save(figure, path)
+    save_picture(figure, path)
 
 
 def _name(config: SegmenterConfig) -> str:
@@ -257,7 +257,7 @@ def plot_group_lengths(
     columns = min(4, len(histograms))
     rows = -(-len(histograms) // columns)
     size = size or (3.0 * columns + 0.6, 2.3 * rows + 0.9)
-    figure, axes = _subplots(rows, columns, size, sharex=True, sharey=True, squeeze=False)
+    figure, axes = subplots(rows, columns, size, sharex=True, sharey=True, squeeze=False)
     figure.set_layout_engine("constrained")
     for axis in axes.flat[len(histograms) :]:
         axis.set_visible(False)
@@ -275,7 +275,7 @@ def plot_group_lengths(
     figure.supxlabel("units in a group (20 ms each)", fontsize=9)
     figure.supylabel("share of the groups (%)", fontsize=9)
     figure.suptitle(title, fontsize=11)
-    _save(figure, path)
+    save_picture(figure, path)
 
 
 Curve = Sequence[tuple[float, float]]
@@ -299,7 +299,7 @@ def plot_rates(
         reference_rate: boundaries per second of the reference; marked if given.
         size: width and height in inches (100 pixels each).
     """
-    figure, axis = _subplots(1, 1, size)
+    figure, axis = subplots(1, 1, size)
     figure.set_layout_engine("constrained")
     for i, (name, points) in enumerate(methods.items()):
         colour = COLOURS[i % len(COLOURS)]
@@ -330,7 +330,7 @@ def plot_rates(
     axis.set_title(title, fontsize=11)
     axis.grid(alpha=0.3)
     axis.legend(fontsize=8, loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False)
-    _save(figure, path)
+    save_picture(figure, path)
 
 
 def _sorted(points: Curve) -> tuple[list[float], list[float]]:
@@ -338,7 +338,7 @@ def _sorted(points: Curve) -> tuple[list[float], list[float]]:
     return list(rates), list(values)
 
 
-def _subplots(rows: int, columns: int, size: tuple[float, float], **options: Any) -> Any:
+def subplots(rows: int, columns: int, size: tuple[float, float], **options: Any) -> Any:
     """A figure without pyplot: nothing global, no display."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -348,7 +348,8 @@ def _subplots(rows: int, columns: int, size: tuple[float, float], **options: Any
     return figure, figure.subplots(rows, columns, **options)
 
 
-def _save(figure: Any, path: str | Path) -> None:
+def save_picture(figure: Any, path: str | Path) -> None:
+    """Write a figure as PNG, atomically; the same figure always gives the same bytes."""
     content = io.BytesIO()
     # without the date and version that would make every run's file another
     figure.savefig(content, format="png", dpi=DPI, metadata={"Software": None})

@@ -6,5 +6,7 @@ command line, :mod:`~espnet_entropy.launch.plan` writes plan and script into a h
 beside the logs, a :mod:`~espnet_entropy.launch.backend` runs them, each under its
 :mod:`~espnet_entropy.launch.task` supervisor, and :mod:`~espnet_entropy.launch.run` watches.
 
-The standard library only, on Linux: a launcher that starts in a blink, before any environment.
+Those use the standard library only, on Linux: a launcher that starts in a blink, before any
+environment. Above it, ``sweep`` and its parts train and score every row of a table through a
+recipe's driver.
 """

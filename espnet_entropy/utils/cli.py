@@ -46,3 +46,24 @@ class Parser(argparse.ArgumentParser):
     def __init__(self, **kwargs: Any) -> None:
         kwargs.setdefault("formatter_class", _Formatter)
         super().__init__(allow_abbrev=False, **kwargs)
+
+
+def paired(sources: Sequence[str], targets: Sequence[str], names: str) -> list[tuple[str, str]]:
+    """The sets of a command that serves several in one process, each with where it goes.
+
+    Starting Python and its libraries once costs less than the work on a small set.
+
+    Args:
+        sources: directories to read.
+        targets: directories to write, as many.
+        names: of the two options, for the message.
+
+    Raises:
+        ValueError: if their numbers differ.
+    """
+    if len(sources) != len(targets):
+        raise ValueError(
+            f"{names}: expected as many of the one as of the other, got {len(sources)} and "
+            f"{len(targets)}."
+        )
+    return list(zip(sources, targets, strict=True))

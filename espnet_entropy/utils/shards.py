@@ -45,8 +45,8 @@ def plan_shards(sizes: Mapping[str, int], shard_size: int) -> list[list[str]]:
     return shards
 
 
-class ShardedArk:
-    """Kaldi archives ``<dir>/shards/<name>.<i>.{ark,scp}`` and their merged ``<dir>/<name>.scp``.
+class Shards:
+    """The plan of a corpus in ``<dir>/shards/<name>.<i>.<suffix>``, and what of it is finished.
 
     Args:
         directory: output directory (``dump/units/train``, say).
@@ -54,7 +54,12 @@ class ShardedArk:
         shards: the plan of :func:`plan_shards`.
         key: fingerprint of whatever decides the content (tokenizer, LM); kept beside the
             shards. Shards of another key or plan are stale: :meth:`pending` refuses them.
+
+    Attributes:
+        last: suffix of the file that is written last: its presence says that a shard is whole.
     """
+
+    last = "scp"
 
     def __init__(self, directory: str | Path, name: str, shards: list[list[str]], key: str) -> None:
         self.directory, self.name, self.shards = Path(directory), name, shards
@@ -71,6 +76,11 @@ class ShardedArk:
         """
         if not 1 <= job <= nj:
             raise ValueError(f"job: expected 1..{nj}, got {job}.")
+        self._check_key()
+        mine = range(job - 1, len(self.shards), nj)
+        return [i for i in mine if not self._path(i, self.last).is_file()]
+
+    def _check_key(self) -> None:
         stamp = self.directory / "shards" / f"{self.name}.key.json"
         if stamp.is_file():
             found = json.loads(stamp.read_text())["key"]
@@ -82,8 +92,27 @@ class ShardedArk:
         else:
             with atomic_write(stamp) as stream:
                 json.dump({"key": self.key}, stream)
-        mine = range(job - 1, len(self.shards), nj)
-        return [i for i in mine if not self._path(i, "scp").is_file()]
+
+    def _check_whole(self) -> None:
+        """Refuse to merge what is not finished."""
+        absent = [i for i in range(len(self.shards)) if not self._path(i, self.last).exists()]
+        if absent:
+            raise ValueError(
+                f"{self.directory}: '{self.name}' lacks shard(s) "
+                f"{', '.join(str(i + 1) for i in absent[:10])}; "
+                "run the stage again, finished shards are kept."
+            )
+
+
+class ShardedArk(Shards):
+    """Kaldi archives ``<dir>/shards/<name>.<i>.{ark,scp}`` and their merged ``<dir>/<name>.scp``.
+
+    Args:
+        directory: output directory (``dump/units/train``, say).
+        name: ``units``, ``scored``, …
+        shards: the plan of :func:`plan_shards`.
+        key: as :class:`Shards`.
+    """
 
     def write(self, index: int, results: Results) -> None:
         """Write one shard; an utterance that comes with an exception is listed as failed."""
@@ -118,12 +147,7 @@ class ShardedArk:
         Raises:
             ValueError: naming the shards that are missing, or if too many utterances failed.
         """
-        missing = [str(i + 1) for i in range(len(self.shards)) if not self._path(i, "scp").exists()]
-        if missing:
-            raise ValueError(
-                f"{self.directory}: '{self.name}' lacks shard(s) {', '.join(missing[:10])}; "
-                "run the stage again, finished shards are kept."
-            )
+        self._check_whole()
         failures = FailureLog(self.name, self.directory / f"{self.name}.failed", max_failed)
         entries: dict[str, str] = {}
         for index in range(len(self.shards)):

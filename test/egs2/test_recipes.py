@@ -7,15 +7,22 @@ from pathlib import Path
 
 import pytest
 
+from espnet_entropy.cale.config import CaleConfig, PoolingConfig
 from espnet_entropy.corpora import CORPORA
 from espnet_entropy.entropy_lm.config import EntropyLMConfig
+from espnet_entropy.launch.sweep_file import SweepRow
+from espnet_entropy.launch.sweep_rows import encoder_keys, row_training
+from espnet_entropy.recognizer.config import DecodingConfig, read_decoding
 from espnet_entropy.segmenter.config import load_plan
 from espnet_entropy.tokenizer.config import TokenizerConfig
 from espnet_entropy.tokenizer.mfcc import MfccConfig
 from espnet_entropy.utils.config import from_dict, load_config, read_yaml
 
 ROOT = Path(__file__).resolve().parents[2]
-DRIVER = ROOT / "egs2/TEMPLATE/units1/units.sh"
+DRIVERS = {
+    "units1": ROOT / "egs2/TEMPLATE/units1/units.sh",
+    "asr1": ROOT / "egs2/TEMPLATE/asr1/asr.sh",
+}
 
 
 def tracked(pattern):
@@ -33,7 +40,11 @@ def tracked(pattern):
 SCRIPTS = [path for path in tracked("egs2/**/*.sh") if "TEMPLATE" not in path.parts]
 RUNS = [path for path in SCRIPTS if path.name == "run.sh"]
 RECIPES = [path.parent for path in RUNS if path.parent.name == "units1"]
+ASR_RECIPES = [path.parent for path in RUNS if path.parent.name == "asr1"]
 recipes = pytest.mark.parametrize("recipe", RECIPES, ids=lambda path: path.parent.name)
+all_recipes = pytest.mark.parametrize(
+    "recipe", [run.parent for run in RUNS], ids=lambda path: f"{path.parent.name}/{path.name}"
+)
 
 
 def test_the_recipes_are_found():
@@ -41,10 +52,20 @@ def test_the_recipes_are_found():
         "mini_synth",
         "speechocean762",
         "mboshi_french",
+        "librispeech",
+        "mls_en",
+    }
+    assert {recipe.parent.name for recipe in ASR_RECIPES} >= {
+        "mini_synth",
+        "speechocean762",
+        "librispeech",
+        "mls_en",
     }
 
 
-@pytest.mark.parametrize("script", [DRIVER, *SCRIPTS], ids=lambda p: str(p.relative_to(ROOT)))
+@pytest.mark.parametrize(
+    "script", [*DRIVERS.values(), *SCRIPTS], ids=lambda p: str(p.relative_to(ROOT))
+)
 def test_scripts_parse_and_are_executable(script):
     assert os.access(script, os.X_OK)
     assert script.read_text().startswith("#!/usr/bin/env bash\n")
@@ -58,8 +79,9 @@ def test_run_is_short_and_hands_its_options_on(run):
     assert '"$@"' in run.read_text()
 
 
-def test_the_driver_is_short():
-    assert len(DRIVER.read_text().splitlines()) <= 250
+@pytest.mark.parametrize("driver", DRIVERS.values(), ids=DRIVERS)
+def test_the_drivers_are_short(driver):
+    assert len(driver.read_text().splitlines()) <= 250
 
 
 def test_there_are_no_symbolic_links():
@@ -70,22 +92,60 @@ def check_tokenizer(path):
     config = load_config(TokenizerConfig, path)
     if config.features == "mfcc":
         from_dict(MfccConfig, config.features_conf)
+    else:
+        from espnet_entropy.tokenizer.speech_model import SpeechModelConfig  # imports torch
+
+        from_dict(SpeechModelConfig, config.features_conf)
     return config
 
 
 def check_lm(path, num_clusters=500):
     training = read_yaml(path)
     assert training["lm"] == "entropy_lm"
+    if "num_iters_per_epoch" in training:  # then the length of the schedule is known
+        updates = training["num_iters_per_epoch"] * training["max_epoch"]
+        assert training["scheduler_conf"]["total_steps"] == updates
     return from_dict(
         EntropyLMConfig, {"num_clusters": num_clusters} | training["lm_conf"], "lm_conf"
     )
 
 
-CHECKS = {"tokenizer": check_tokenizer, "segmenter": load_plan, "train_entropy_lm": check_lm}
+def check_asr(path):
+    """Through a sweep's row that changes nothing: it knows our keys without importing ESPnet."""
+    training = row_training(read_yaml(path), SweepRow("same", "same"), "../units1")
+    assert training["frontend"] == "units"
+    encoder = from_dict(
+        {"cale": CaleConfig, "unit_pooling": PoolingConfig}[training["encoder"]],
+        {k: v for k, v in training["encoder_conf"].items() if k in encoder_keys("cale", True)},
+        "encoder_conf",
+    )
+    decoder = training["decoder_conf"]
+    assert encoder.width % decoder["attention_heads"] == 0
+    assert training["keep_nbest_models"] >= n_average(path.parents[1])
+    if "num_iters_per_epoch" in training:
+        updates = training["num_iters_per_epoch"] * training["max_epoch"]
+        assert training["scheduler_conf"]["total_steps"] == updates
+
+
+def n_average(recipe):
+    """Epochs that the recipe averages: its own number, or the driver's."""
+    own = re.findall(r"--n_average (\d+)", (recipe / "run.sh").read_text())
+    return int(own[0] if own else declared_options(DRIVERS["asr1"])["n_average"][1])
+
+
+CHECKS = {
+    "tokenizer": check_tokenizer,
+    "segmenter": load_plan,
+    "train_entropy_lm": check_lm,
+    "train_asr": check_asr,
+    "inference_asr": lambda path: read_decoding(path, DecodingConfig()),
+}
 
 
 @pytest.mark.parametrize(
-    "config", tracked("egs2/*/units1/conf/*.yaml"), ids=lambda p: str(p.relative_to(ROOT / "egs2"))
+    "config",
+    [*tracked("egs2/*/units1/conf/*.yaml"), *tracked("egs2/*/asr1/conf/*_asr*.yaml")],
+    ids=lambda p: str(p.relative_to(ROOT / "egs2")),
 )
 def test_configurations_load(config):
     kinds = [kind for kind in CHECKS if config.name.startswith(kind)]
@@ -102,24 +162,25 @@ def test_the_data_script_names_a_known_corpus_and_place(recipe):
     assert recipe.parent.name in script
 
 
-@recipes
+@all_recipes
 def test_the_readme_tells_results(recipe):
     readme = recipe / "README.md"
     assert readme.is_file(), "a recipe without README"
     assert "| " in readme.read_text() or "untrained" in readme.read_text()
 
 
-def declared_options():
+def declared_options(driver):
     """Name to type and default, from the driver's declarations."""
     pattern = r'^option (\w+) +(\w+) +("[^"]*"|\S*) +"'
-    found = re.findall(pattern, DRIVER.read_text(), re.MULTILINE)
+    found = re.findall(pattern, driver.read_text(), re.MULTILINE)
     return {name: (kind, default.strip('"')) for name, kind, default in found}
 
 
-@recipes
+@all_recipes
 def test_help_lists_every_option(recipe):
-    options = declared_options()
-    assert len(options) == DRIVER.read_text().count("\noption ")
+    driver = DRIVERS[recipe.name]
+    options = declared_options(driver)
+    assert len(options) == driver.read_text().count("\noption ")
     shown = subprocess.run(
         [recipe / "run.sh", "--help"],
         capture_output=True,

@@ -64,11 +64,14 @@ data() {
     "${python}" -m espnet_entropy.bin.validate_data_dir $(dirname $(each_set data wav.scp))
 }
 
-format() {
+in_each_set() { # PREFIX -> PREFIX/<set> of every set, as words
     local name
-    for name in ${sets}; do
-        in_pieces "format_${name}" "${python}" -m espnet_entropy.bin.format_audio --data "data/${name}" --out "dump/raw/${name}"
-    done
+    for name in ${sets}; do echo "$1/${name}"; done
+}
+
+format() {
+    # shellcheck disable=SC2046  # set names are words
+    in_pieces format "${python}" -m espnet_entropy.bin.format_audio --data $(in_each_set data) --out $(in_each_set dump/raw)
 }
 
 fit_tokenizer() {
@@ -80,11 +83,9 @@ fit_tokenizer() {
 }
 
 tokenize() {
-    local name
-    for name in ${sets}; do
-        in_pieces "tokenize_${name}" "${python}" -m espnet_entropy.bin.tokenize --model exp/tokenizer \
-            --data "dump/raw/${name}" --out "dump/units/${name}" --device "${device}"
-    done
+    # shellcheck disable=SC2046
+    in_pieces tokenize "${python}" -m espnet_entropy.bin.tokenize --model exp/tokenizer \
+        --data $(in_each_set dump/raw) --out $(in_each_set dump/units) --device "${device}"
 }
 
 train_entropy_lm() {
@@ -96,8 +97,8 @@ train_entropy_lm() {
     ${train_cmd} --gpu "${ngpu}" exp/logs/train_entropy_lm.log "${python}" -m espnet_entropy.bin.lm_train \
         --config "${lm_config}" --ngpu "${ngpu}" "${distributed[@]}" --output_dir exp/entropy_lm --resume true \
         --use_preprocessor false --token_list "dump/packed/${train_set}/tokens.txt" \
-        --train_data_path_and_name_and_type "dump/packed/${train_set}/packed.scp,text,kaldi_ark" \
-        --valid_data_path_and_name_and_type "dump/packed/${valid_set}/packed.scp,text,kaldi_ark" \
+        --train_data_path_and_name_and_type "dump/packed/${train_set}/packed.scp,text,units" \
+        --valid_data_path_and_name_and_type "dump/packed/${valid_set}/packed.scp,text,units" \
         --train_shape_file "dump/packed/${train_set}/text_shape" \
         --valid_shape_file "dump/packed/${valid_set}/text_shape" ${lm_args}
     "${python}" -m espnet_entropy.bin.export_entropy_lm --exp exp/entropy_lm --units_meta "dump/units/${train_set}/meta.yaml" \
@@ -105,11 +106,9 @@ train_entropy_lm() {
 }
 
 score_entropy() {
-    local name
-    for name in ${sets}; do
-        in_pieces "score_${name}" "${python}" -m espnet_entropy.bin.score_entropy --model exp/entropy_lm/export \
-            --units "dump/units/${name}" --out "dump/scored/${name}" --device "${device}"
-    done
+    # shellcheck disable=SC2046
+    in_pieces score_entropy "${python}" -m espnet_entropy.bin.score_entropy --model exp/entropy_lm/export \
+        --units $(in_each_set dump/units) --out $(in_each_set dump/scored) --device "${device}"
 }
 
 calibrate() {

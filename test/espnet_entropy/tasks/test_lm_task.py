@@ -20,10 +20,7 @@ from espnet_entropy.entropy_lm.packing import pack_units
 pytestmark = pytest.mark.slow  # importing espnet2.tasks takes 12-17 s
 K = 5
 ROOT = Path(__file__).resolve().parents[3]
-CONFIGS = [
-    ROOT / "egs2/mini_synth/units1/conf/train_entropy_lm.yaml",
-    ROOT / "egs2/TEMPLATE/units1/conf/train_entropy_lm_paper.yaml",
-]
+CONFIGS = sorted(ROOT.glob("egs2/*/units1/conf/train_entropy_lm*.yaml"))
 
 
 @pytest.fixture
@@ -59,7 +56,7 @@ def options(recipe: Path, exp: Path, *more: str) -> list[str]:
     made += ["--token_list", str(recipe / "packed/train/tokens.txt")]
     for name in ("train", "valid"):
         packed = recipe / "packed" / name
-        made += [f"--{name}_data_path_and_name_and_type", f"{packed}/packed.scp,text,kaldi_ark"]
+        made += [f"--{name}_data_path_and_name_and_type", f"{packed}/packed.scp,text,units"]
         made += [f"--{name}_shape_file", f"{packed}/text_shape"]
     return [*made, *more]
 
@@ -184,7 +181,7 @@ def test_wrong_lm_conf_is_named():
 def test_the_schedule_warms_up_falls_and_stays():
     import torch
 
-    from espnet_entropy.tasks.lm import WarmupCosineLR
+    from espnet_entropy.tasks.schedulers import WarmupCosineLR
 
     optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=2.0)
     scheduler = WarmupCosineLR(optimizer, warmup_steps=10, total_steps=110, floor_ratio=0.1)
@@ -201,11 +198,12 @@ def test_the_schedule_warms_up_falls_and_stays():
         WarmupCosineLR(optimizer, 10, 10)
 
 
-@pytest.mark.parametrize("config", CONFIGS, ids=lambda c: c.stem)
+@pytest.mark.parametrize("config", CONFIGS, ids=lambda c: f"{c.parts[-4]}-{c.stem}")
 def test_recipe_configurations_build(config, recipe):
     import torch
 
-    from espnet_entropy.tasks.lm import EntropyLMTask, lm_choices, scheduler_classes
+    from espnet_entropy.tasks.lm import EntropyLMTask, lm_choices
+    from espnet_entropy.tasks.schedulers import scheduler_classes
 
     made = options(recipe, recipe / "exp")
     made[1] = str(config)

@@ -1,0 +1,271 @@
+"""A sweep: every row of a table trained and scored with one command.
+
+Plan, then run: training configurations are written before the first row trains, so that a mistake
+in the last row shows at once. Killed at any time, the same command goes on.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from espnet_entropy.launch.sweep_budget import (
+    describe_budget,
+    measure_costs,
+    same_flops,
+    warn_if_missed,
+    with_iterations,
+)
+from espnet_entropy.launch.sweep_calibration import calibrate_rows
+from espnet_entropy.launch.sweep_file import (
+    BUDGETS,
+    Sweep,
+    SweepRow,
+    experiment_dir,
+    find_sweep,
+    keep_copy,
+    load_sweep,
+)
+from espnet_entropy.launch.sweep_job import Job, as_options, without_options
+from espnet_entropy.launch.sweep_rows import asked_rates, resolve_groups, row_training
+from espnet_entropy.launch.sweep_run import failures, run_jobs
+from espnet_entropy.utils.config import check_choice, read_yaml, write_yaml
+from espnet_entropy.utils.files import atomic_write
+
+# What a sweep sets itself in the command of a row
+OWN = (
+    *("sweep", "seeds", "budgets", "sweep_jobs", "stage", "stop_stage"),
+    *("asr_config", "asr_exp", "asr_tag", "seed", "remake"),
+)
+PREPARATION = ("data", "unit_bpe")  # first and last stage of asr.sh that rows share
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a sweep is run; the present directory is the recipe's.
+
+    Attributes:
+        base: the recipe's training configuration.
+        command: ``asr.sh`` and the options of the call.
+        seeds: of training.
+        budgets: ``epochs``: as long as the recipe says; ``flops``: as many FLOPs as the reference.
+        units: recipe of the units.
+        calibrate_on: scored dump for sweeps that calibrate.
+        segmenter: ``segmenter.yaml`` with the criteria that may be calibrated.
+        train_arguments: of ESPnet's training beside configuration and seed.
+        measured_from: files that decide a row's FLOPs beside its configuration.
+        launcher: a command with the interface of ``run.pl``.
+        at_a_time: rows at the same time.
+        remake: train rows anew whose configuration has changed.
+    """
+
+    base: Path
+    command: Sequence[str]
+    seeds: Sequence[int] = (1,)
+    budgets: Sequence[str] = ("epochs",)
+    units: str = "../units1"
+    calibrate_on: Path = Path("dump/asr/valid")
+    segmenter: Path = Path("../../TEMPLATE/units1/conf/segmenter.yaml")
+    train_arguments: Sequence[str] = ()
+    measured_from: Sequence[Path] = ()
+    launcher: Sequence[str] = ("run.pl",)
+    at_a_time: int = 1
+    remake: bool = False
+
+    def __post_init__(self) -> None:
+        for name in ("seeds", "budgets"):
+            values = list(getattr(self, name))
+            if not values or len(set(values)) < len(values):
+                raise ValueError(
+                    f"--{name}: expected one or more, each once, got "
+                    f"'{' '.join(map(str, values))}'."
+                )
+        for budget in self.budgets:
+            check_choice(budget, BUDGETS, "budget", "--budgets")
+        if self.at_a_time < 1:
+            raise ValueError(f"--sweep_jobs: expected at least 1, got {self.at_a_time}.")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a sweep comes down to.
+
+    Attributes:
+        jobs: every training, in the order of the file; budgets and seeds within a row.
+        trainings: content of each ``train.yaml``.
+        described: content of each ``budget.json``; without FLOPs it says the budget alone.
+    """
+
+    jobs: list[Job]
+    trainings: dict[Path, dict[str, Any]] = field(default_factory=dict)
+    described: dict[Path, dict[str, Any]] = field(default_factory=dict)
+
+
+def run_sweep(file: str, places: Sequence[Path], settings: Settings) -> list[str]:
+    """Train and score every row that is not done.
+
+    Args:
+        file: name or path of the sweep file.
+        places: where it may be, see :func:`find_sweep`.
+        settings: how.
+
+    Returns:
+        What went wrong, a text per row; empty if all is done.
+
+    Raises:
+        ValueError: for a mistake in a file or an option, before anything is trained.
+    """
+    path = find_sweep(file, places)
+    sweep = load_sweep(path)
+    root = Path("exp/sweep") / path.stem
+    base = read_yaml(settings.base)
+    for row in sweep.rows:  # mistakes in any row show before the data are made
+        row_training(base, row, _units(row, settings))
+    _prepare(sweep, settings)
+    keep_copy(path, root)
+    plan = make_plan(sweep, root, base, settings)
+    refused = _write_plan(plan, settings.remake)
+    fit = [job for job in plan.jobs if job.config not in refused]
+    todo = [job for job in fit if not job.done()]
+    if len(todo) < len(plan.jobs):
+        done = len(fit) - len(todo)
+        logging.info("%s: %d of %d trainings done before", path.stem, done, len(plan.jobs))
+    run_jobs(todo, root, settings.launcher, settings.at_a_time, _remake(settings))
+    return [*refused.values(), *failures(todo)]
+
+
+def _units(row: SweepRow, settings: Settings) -> str:
+    return str(row.options.get("units", settings.units))
+
+
+def _base_command(settings: Settings) -> list[str]:
+    return without_options(list(settings.command), OWN)
+
+
+def _remake(settings: Settings) -> list[str]:
+    return as_options({"remake": True}) if settings.remake else []
+
+
+def _prepare(sweep: Sweep, settings: Settings) -> None:
+    """Data, dumps, token lists and unit BPEs of all rows, once for each set of options."""
+    for row in sweep.rows:
+        units = _units(row, settings)
+        if not (Path(units) / "run.sh").is_file():
+            raise ValueError(
+                f"row '{row.name}': units {units}: no run.sh there; make that recipe (the sweep "
+                "file's first lines say how), or give another --units."
+            )
+    stages = {"sweep": "", "stage": PREPARATION[0], "stop_stage": PREPARATION[1]}
+    commands = dict.fromkeys(tuple(as_options(row.options)) for row in sweep.rows)
+    for options in commands:
+        command = [*_base_command(settings), *as_options(stages), *options, *_remake(settings)]
+        result = subprocess.run(command, check=False)
+        if result.returncode:
+            raise ValueError(
+                f"preparing the sweep failed with exit status {result.returncode}, see above."
+            )
+
+
+def make_plan(sweep: Sweep, root: Path, base: Mapping[str, Any], settings: Settings) -> Plan:
+    """Every training with its configuration.
+
+    Raises:
+        ValueError: for groups that cannot be made, or FLOPs that cannot be measured.
+    """
+    rows = {}
+    if sweep.calibrate:
+        table = root / "calibration.yaml"
+        calibrate_rows(asked_rates(sweep, base), settings.calibrate_on, settings.segmenter, table)
+    for row in sweep.rows:
+        training = row_training(base, row, _units(row, settings))
+        conf = training.get("frontend_conf") or {}
+        if sweep.calibrate and conf.get("criterion") and conf.get("rate"):
+            training["frontend_conf"] = {**conf, "calibration": str(table)}
+        rows[row.name] = resolve_groups(training, f"row '{row.name}'")
+    command = tuple(_base_command(settings))
+    jobs = [
+        Job(row, budget, seed, root, command)
+        for row in sweep.rows
+        for budget in settings.budgets
+        for seed in settings.seeds
+    ]
+    plan = Plan(jobs)
+    _set_budgets(plan, sweep, rows, root, settings)
+    return plan
+
+
+def _set_budgets(
+    plan: Plan, sweep: Sweep, rows: Mapping[str, dict[str, Any]], root: Path, settings: Settings
+) -> None:
+    if "flops" not in settings.budgets:
+        for name, training in rows.items():
+            folder = experiment_dir(root, name, "epochs")
+            plan.trainings[folder / "train.yaml"] = training
+            plan.described[folder / "budget.json"] = {"budget": "epochs"}
+        return
+    for row in sweep.rows:
+        units = _units(row, settings)
+        if units != settings.units:
+            raise ValueError(
+                f"row '{row.name}': units {units} with budget flops: all rows have to read the "
+                f"same batches, but the others' are {settings.units}; use --budgets epochs."
+            )
+    costs = measure_costs(rows, settings.train_arguments, settings.measured_from, root / "flops")
+    reference = costs[sweep.reference_row.name]
+    for name, training in rows.items():
+        cost = costs[name]
+        for budget in settings.budgets:
+            folder = experiment_dir(root, name, budget)
+            equal = budget == "flops"
+            iterations = same_flops(cost, reference) if equal else cost.iterations
+            fixed = with_iterations(training, iterations, cost) if equal else training
+            plan.trainings[folder / "train.yaml"] = fixed
+            described = describe_budget(budget, iterations, cost, reference)
+            if equal:
+                warn_if_missed(name, described)
+            plan.described[folder / "budget.json"] = described
+
+
+def _write_plan(plan: Plan, remake: bool) -> dict[Path, str]:
+    """Write the configurations, but none under a row that was trained with another.
+
+    Returns:
+        Why a row was refused, by its configuration.
+    """
+    refused = {}
+    for job in plan.jobs:
+        path, new = job.config, plan.trainings[job.config]
+        old = read_yaml(path) if path.is_file() else new
+        if old != new and job.begun() and not remake:
+            refused[path] = (
+                f"{job.row.name}: was trained with another {path}: {_differences(old, new)}. To "
+                "train it anew: --remake true"
+            )
+    for path, training in plan.trainings.items():
+        if path not in refused and not (path.is_file() and read_yaml(path) == training):
+            write_yaml(path, training)
+    for path, described in plan.described.items():
+        if path.parent / "train.yaml" not in refused:
+            with atomic_write(path) as stream:
+                json.dump(described, stream, indent=1)
+    return refused
+
+
+def _differences(old: Mapping[str, Any], new: Mapping[str, Any], most: int = 3) -> str:
+    before, after = _flat(old), _flat(new)
+    keys = [k for k in {**before, **after} if before.get(k) != after.get(k)]
+    shown = [f"{k} was {before.get(k)} and is now {after.get(k)}" for k in keys[:most]]
+    return "; ".join(shown) + (f"; {len(keys) - most} more" if len(keys) > most else "")
+
+
+def _flat(content: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in content.items():
+        name = f"{prefix}{key}"
+        flat |= _flat(value, f"{name}.") if isinstance(value, Mapping) else {name: value}
+    return flat

@@ -1,0 +1,254 @@
+"""A whole sweep with a stand-in for ``asr.sh`` that trains nothing."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+
+from espnet_entropy.launch import sweep as sweep_module
+from espnet_entropy.launch.sweep import Settings, run_sweep
+from espnet_entropy.launch.sweep_budget import Cost
+from espnet_entropy.launch.sweep_job import without_options
+from espnet_entropy.utils.config import read_yaml
+
+ROOT = Path(__file__).resolve().parents[3]
+LAUNCHER = (sys.executable, str(ROOT / "utils/run.pl"))
+# Notes its arguments and stamps its stages as asr.sh does; `fail` and `wait` name rows.
+DRIVER = """
+import json, os, sys, time
+from pathlib import Path
+from espnet_entropy.launch.stamp import describe, write
+
+words = sys.argv[1:]
+options = dict(zip([w.removeprefix("--") for w in words[::2]], words[1::2]))
+with open("calls.jsonl", "a") as calls:
+    calls.write(json.dumps(options) + "\\n")
+if options["stage"] == "data":
+    sys.exit(options.get("units_args") == "broken")
+exp = Path(options["asr_exp"])
+row = exp.parent.name
+print("training", row)
+stamps = Path("exp/stamps") / exp.relative_to("exp")
+config = Path(options["asr_config"])
+write(stamps / "train.json", describe("train", "", [config]), finished=False)
+for name in Path("wait").read_text().split() if Path("wait").exists() else []:
+    while row == name and Path("wait").exists():
+        time.sleep(0.01)
+if Path("fail").exists() and row in Path("fail").read_text().split():
+    print("out of luck")
+    sys.exit(3)
+decoded = exp / "decode/test"
+decoded.mkdir(parents=True, exist_ok=True)
+(decoded / "text").write_text("u1 a b\\n")
+(decoded / "score.json").write_text(json.dumps({"wer": 1.0}))
+for stage in ("train", "average", "infer", "score"):
+    inputs = [decoded / "text"] if stage == "score" else [config]
+    write(stamps / f"{stage}.json", describe(stage, "", inputs), finished=True)
+"""
+ROWS = [
+    {"name": "raw", "train": {"model_conf": {"ctc_weight": 0.0}}},
+    {"name": "coarse", "train": {"max_epoch": 7}, "options": {"unit_bpe_size": 30}},
+]
+
+
+@pytest.fixture
+def recipe(tmp_path, monkeypatch):
+    folder = tmp_path / "asr1"
+    (folder / "conf/sweep").mkdir(parents=True)
+    (tmp_path / "units1").mkdir()
+    (tmp_path / "units1/run.sh").touch()
+    (folder / "driver.py").write_text(DRIVER)
+    base = {"max_epoch": 4, "patience": 2, "scheduler_conf": {"warmup_steps": 10}}
+    (folder / "conf/train_asr.yaml").write_text(yaml.safe_dump(base))
+    write_rows(folder, ROWS)
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    return folder
+
+
+def write_rows(folder, rows):
+    content = {"title": "two rows", "rows": rows}
+    (folder / "conf/sweep/two.yaml").write_text(yaml.safe_dump(content))
+
+
+def settings(*options, **changes):
+    command = (sys.executable, "driver.py", "--nj", "1", "--sweep", "two", *options)
+    given = {"base": Path("conf/train_asr.yaml"), "command": command, "launcher": LAUNCHER}
+    return Settings(**given | changes)
+
+
+def run(*options, **changes):
+    return run_sweep("two", [Path()], settings(*options, **changes))
+
+
+def calls():
+    lines = Path("calls.jsonl").read_text().splitlines()
+    Path("calls.jsonl").unlink()
+    made = [json.loads(line) for line in lines]
+    return [c for c in made if c["stage"] == "data"], [c for c in made if c["stage"] != "data"]
+
+
+def test_every_row_and_seed_is_trained_once(recipe):
+    assert run("--seeds", "1 2", seeds=[1, 2]) == []
+    prepared, trained = calls()
+    assert [call.get("unit_bpe_size") for call in prepared] == [None, "30"]
+    assert all(call["stop_stage"] == "unit_bpe" and call["nj"] == "1" for call in prepared)
+    folders = [call["asr_exp"] for call in trained]
+    assert folders == [f"exp/sweep/two/{r}/seed{s}" for r in ("raw", "coarse") for s in (1, 2)]
+    for call in trained:
+        assert (call["stage"], call["stop_stage"], call["sweep"]) == ("train", "score", "")
+        assert "seeds" not in call
+        assert call["asr_exp"].endswith(f"seed{call['seed']}")
+    assert trained[-1]["unit_bpe_size"] == "30"
+    assert "unit_bpe_size" not in trained[0]
+    base = read_yaml(recipe / "conf/train_asr.yaml")
+    assert read_yaml("exp/sweep/two/raw/train.yaml") == base | {"model_conf": {"ctc_weight": 0.0}}
+    assert read_yaml("exp/sweep/two/coarse/train.yaml") == base | {"max_epoch": 7}
+    assert json.loads(Path("exp/sweep/two/raw/budget.json").read_text()) == {"budget": "epochs"}
+
+    assert run(seeds=[1, 2]) == []
+    assert calls()[1] == []
+    os.unlink("exp/sweep/two/raw/seed2/decode/test/score.json")
+    assert run(seeds=[1, 2, 3]) == []
+    again = [call["asr_exp"] for call in calls()[1]]
+    assert again == [f"exp/sweep/two/{name}" for name in ("raw/seed2", "raw/seed3", "coarse/seed3")]
+
+
+def test_a_row_that_fails_is_named_and_the_others_go_on(recipe):
+    (recipe / "fail").write_text("raw")
+    (failed,) = run()
+    assert failed.startswith("raw, seed 1: exit status 3; exp/sweep/two/raw/seed1.log:")
+    assert "out of luck" in failed
+    assert len(calls()[1]) == 2
+    (recipe / "fail").unlink()
+    assert run() == []
+    assert [call["asr_exp"] for call in calls()[1]] == ["exp/sweep/two/raw/seed1"]
+
+
+def test_a_row_whose_configuration_changed_stops_unless_remade(recipe):
+    assert run() == []
+    changed = [ROWS[0], ROWS[1] | {"train": {"max_epoch": 9}}, {"name": "new"}]
+    write_rows(recipe, changed)
+    calls()
+    (refused,) = run()
+    assert "coarse: was trained with another" in refused
+    assert "max_epoch was 7 and is now 9" in refused
+    assert "--remake true" in refused
+    assert [call["asr_exp"] for call in calls()[1]] == ["exp/sweep/two/new/seed1"]
+    assert read_yaml("exp/sweep/two/coarse/train.yaml")["max_epoch"] == 7
+    assert run("--remake", "true", remake=True) == []
+    (call,) = calls()[1]
+    assert (call["asr_exp"], call["remake"]) == ("exp/sweep/two/coarse/seed1", "true")
+    assert read_yaml("exp/sweep/two/coarse/train.yaml")["max_epoch"] == 9
+
+
+def test_rows_run_in_parallel(recipe):
+    (recipe / "wait").write_text("raw")
+    # `raw` waits for a file that only `coarse` could outlive: one at a time would hang
+    watcher = subprocess.Popen(
+        [
+            sys.executable,
+            "-c",
+            "import os, time\n"
+            "while not os.path.exists('exp/sweep/two/coarse/seed1/decode/test/score.json'):\n"
+            "    time.sleep(0.01)\n"
+            "os.unlink('wait')",
+        ]
+    )
+    try:
+        assert run(at_a_time=2) == []
+    finally:
+        watcher.kill()
+        watcher.wait()
+
+
+COMMAND = f"""
+import sys
+from pathlib import Path
+from espnet_entropy.launch.sweep import Settings, run_sweep
+print(run_sweep("two", [Path()], Settings(base=Path("conf/train_asr.yaml"),
+    command=(sys.executable, "driver.py", "--nj", "1"), launcher={LAUNCHER!r})))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+def test_killed_in_the_second_row_it_goes_on_there(recipe, number):
+    (recipe / "wait").write_text("coarse")
+    process = subprocess.Popen([sys.executable, "-c", COMMAND], stderr=subprocess.DEVNULL)
+    stamp = Path("exp/stamps/sweep/two/coarse/seed1/train.json")
+    deadline = time.monotonic() + 60
+    while not stamp.is_file() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    process.send_signal(number)
+    assert process.wait(60) != 0
+    while processes_in(recipe) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert processes_in(recipe) == []  # launcher and row went with the sweep
+    (recipe / "wait").unlink()
+    calls()
+    assert run() == []
+    assert [call["asr_exp"] for call in calls()[1]] == ["exp/sweep/two/coarse/seed1"]
+
+
+def processes_in(folder):
+    """Other processes that work in a folder."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit() and int(entry.name) != os.getpid():
+            try:
+                if os.readlink(entry / "cwd") == str(folder):
+                    found.append((entry / "cmdline").read_text())
+            except OSError:
+                continue
+    return [command for command in found if command]  # a zombie has none
+
+
+def test_mistakes_stop_it_before_anything_runs(recipe):
+    with pytest.raises(ValueError, match="preparing the sweep failed with exit status 1"):
+        run("--units_args", "broken")
+    calls()
+    for changes, message in (
+        ({"seeds": [1, 1]}, "--seeds: expected one or more, each once, got '1 1'"),
+        ({"budgets": ["flop"]}, "Did you mean 'flops'"),
+        ({"at_a_time": 0}, "--sweep_jobs"),
+        ({"units": "../units2"}, "units ../units2: no run.sh there"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            run(**changes)
+    assert not Path("calls.jsonl").exists()
+    with pytest.raises(ValueError, match=r"no row was run; .* unknown option '--gpus'"):
+        run(launcher=(*LAUNCHER, "--gpus", "1"))
+
+
+def test_equal_flops(recipe, monkeypatch):
+    costs = {
+        "raw": Cost(flops=8e9, batches=50, iterations=50, epochs=4, accum_grad=1, parameters=9),
+        "coarse": Cost(flops=2e9, batches=50, iterations=50, epochs=4, accum_grad=1, parameters=9),
+    }
+    monkeypatch.setattr(sweep_module, "measure_costs", lambda *_: costs)
+    assert run(budgets=["flops", "epochs"]) == []
+    assert {c["asr_exp"].split("/")[3] for c in calls()[1]} == {
+        *("raw", "raw_flops", "coarse", "coarse_flops")
+    }
+    flops = read_yaml("exp/sweep/two/coarse_flops/train.yaml")
+    assert (flops["num_iters_per_epoch"], flops["patience"]) == (200, None)
+    assert flops["scheduler_conf"] == {"warmup_steps": 40}
+    assert "num_iters_per_epoch" not in read_yaml("exp/sweep/two/coarse/train.yaml")
+    said = json.loads(Path("exp/sweep/two/coarse_flops/budget.json").read_text())
+    assert (said["steps"], said["passes_over_corpus"], said["flops"]) == (800, 16.0, 1.6e12)
+    assert said["flops_over_reference"] == 1.0
+    said = json.loads(Path("exp/sweep/two/coarse/budget.json").read_text())
+    assert (said["budget"], said["steps"], said["flops_over_reference"]) == ("epochs", 200, 0.25)
+
+
+def test_options_are_taken_out_in_both_forms():
+    words = ["a.sh", "--seed=3", "--asr_args", "--max_epoch 2", "--seed", "4", "--stop-stage", "5"]
+    kept = ["a.sh", "--asr_args", "--max_epoch 2"]
+    assert without_options(words, ("seed", "stop_stage")) == kept
