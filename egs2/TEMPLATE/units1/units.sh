@@ -24,6 +24,7 @@ option tokenizer_config file conf/tokenizer.yaml        "features and quantizer"
 option lm_config        file conf/train_entropy_lm.yaml "ESPnet's LM training configuration"
 option segmenter_config file "${template}/units1/conf/segmenter.yaml" "criteria, rates, default"
 option lm_args          str  ""    "further options for ESPnet's LM training"
+option train_threads    int  1     "CPU threads of LM training"
 option align_args       str  ""    "for boundary sets without an alignment: --ctc_model DIR, or --method textgrid --textgrids DIR"
 option data_opts        str  ""    "options for local/data.sh"
 option max_failed       str  0.05  "largest tolerated share of utterances that fail in a stage"
@@ -94,7 +95,7 @@ train_entropy_lm() {
         "${python}" -m espnet_entropy.bin.pack_units --units "dump/units/${name}" --config "${lm_config}" --out "dump/packed/${name}"
     done
     # shellcheck disable=SC2086  # train_cmd and lm_args: words, split on purpose
-    ${train_cmd} --gpu "${ngpu}" exp/logs/train_entropy_lm.log "${python}" -m espnet_entropy.bin.lm_train \
+    OMP_NUM_THREADS=${train_threads} ${train_cmd} --gpu "${ngpu}" exp/logs/train_entropy_lm.log "${python}" -m espnet_entropy.bin.lm_train \
         --config "${lm_config}" --ngpu "${ngpu}" "${distributed[@]}" --output_dir exp/entropy_lm --resume true \
         --use_preprocessor false --token_list "dump/packed/${train_set}/tokens.txt" \
         --train_data_path_and_name_and_type "dump/packed/${train_set}/packed.scp,text,units" \

@@ -8,4 +8,5 @@ cd "$(dirname "${BASH_SOURCE[0]}")"
     --valid_set valid \
     --test_sets "test_seen test_unseen" \
     --boundary_sets "test_seen test_unseen" \
+    --train_threads 2 \
     "$@"
