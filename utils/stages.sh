@@ -35,12 +35,16 @@ brief() { # FILES... -> the files, or their folders if there are many
     fi
 }
 
+selected() { # NAME: is this stage among those asked for?
+    local number
+    number=$(stage_number "$1") || exit 2
+    [ "${number}" -ge "${first_stage}" ] && [ "${number}" -le "${last_stage}" ]
+}
+
 run_stage() {
     local name=$1 inputs=$2 outputs=$3 settings=$4 body=$5 number state
     number=$(stage_number "${name}") || exit 2
-    if [ "${number}" -lt "${first_stage}" ] || [ "${number}" -gt "${last_stage}" ]; then
-        return 0
-    fi
+    if ! selected "${name}"; then return 0; fi
     # shellcheck disable=SC2086  # lists of paths without spaces, split on purpose
     state=$("${python:-python3}" -m espnet_entropy.launch.stamp check "${stamp_dir}/${name}.json" \
         --stage "${name}" --settings "${settings}" --inputs ${inputs} --outputs ${outputs} \

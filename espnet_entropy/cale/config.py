@@ -33,9 +33,10 @@ class CaleConfig:
             token update, no norm at the end. ``heads``, ``ffn``, ``token_update``, ``window`` and
             ``rope`` are then without effect.
         conv: units that a convolution over the embedded units sees, odd; 0 for none. It brings the
-            order of neighbours at a fraction of a token block's cost (issue 3's mini_synth).
+            order of neighbours for less than a token block costs (egs2/mini_synth/asr1/README.md).
         time: adds to the initial queries when a group begins, and how long it lasts.
-        dropout: on embedded units, and on what each sublayer adds to its residual stream.
+        dropout: on what each sublayer adds to its residual stream, and on embedded units where
+            they pass through token blocks.
     """
 
     width: int = 256

@@ -1,4 +1,4 @@
-"""When a group begins and how long it lasts, as a vector (issue 3; off by default).
+"""When a group begins and how long it lasts, as a vector (off by default).
 
 Fixed windows tell a decoder the time by their number; groups of uneven length do not.
 G groups end to end, D width.

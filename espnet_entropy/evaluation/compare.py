@@ -26,7 +26,7 @@ from espnet_entropy.evaluation.wer import METRICS
 from espnet_entropy.utils.config import check_choice
 
 TASK = "asr_comparison"
-MARGIN = 0.05  # of the reference's WER: issue 3
+MARGIN = 0.05  # of the reference's WER
 ALPHA = 0.025  # one-sided: the usual 95 % interval, and the usual level of non-inferiority trials
 POWER = 0.8
 FEW_CLUSTERS = 10

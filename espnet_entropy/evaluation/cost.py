@@ -1,4 +1,4 @@
-"""FLOPs of every part of recognition, in closed form (issue 3, item 6).
+"""FLOPs of every part of recognition, in closed form.
 
 Multiplications and additions of matrix products, convolutions and attention, as everywhere in the
 field; norms, activations and sums are left out, and so is the segmenter, which only compares.

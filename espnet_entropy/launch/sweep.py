@@ -238,13 +238,22 @@ def _write_plan(plan: Plan, remake: bool) -> dict[Path, str]:
         Why a row was refused, by its configuration.
     """
     refused = {}
+    mine: dict[Path, set[str]] = {}
+    for job in plan.jobs:
+        mine.setdefault(job.config, set()).add(job.directory.name)
     for job in plan.jobs:
         path, new = job.config, plan.trainings[job.config]
         old = read_yaml(path) if path.is_file() else new
-        if old != new and job.begun() and not remake:
+        begun = job.seeds_begun()
+        # the table takes the mean over all seeds of a row: they must share its configuration
+        others = [seed for seed in begun if seed not in mine[path]]
+        if old != new and begun and (others or not remake):
+            remedy = "To train it anew: --remake true"
+            if others:
+                remedy += f", with --seeds that include those of {', '.join(others)}"
             refused[path] = (
-                f"{job.row.name}: was trained with another {path}: {_differences(old, new)}. To "
-                "train it anew: --remake true"
+                f"{job.row.name}: was trained with another {path}: {_differences(old, new)}. "
+                f"{remedy}"
             )
     for path, training in plan.trainings.items():
         if path not in refused and not (path.is_file() and read_yaml(path) == training):

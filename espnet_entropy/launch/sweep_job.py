@@ -110,9 +110,10 @@ class Job:
         """Where ``asr.sh`` stamps this experiment's stages."""
         return Path("exp/stamps") / self.directory.relative_to("exp")
 
-    def begun(self) -> bool:
-        """Whether anything was trained here."""
-        return (self.stamp_folder / f"{STAGES[0]}.json").is_file()
+    def seeds_begun(self) -> list[str]:
+        """Directories (``seed1`` …) in which anything was trained from this configuration."""
+        stamps = self.stamp_folder.parent.glob(f"seed*/{STAGES[0]}.json")
+        return sorted(stamp.parent.name for stamp in stamps)
 
     def done(self) -> bool:
         """Whether the same command ran to its end and all that it read is as it was.

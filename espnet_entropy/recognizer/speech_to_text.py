@@ -211,9 +211,7 @@ class SpeechToText:
         lengths = lengths.to(self.device)
         # what ESPnetASRModel.encode does, with the frontend's groups at hand
         feats, feat_lengths = self.model.frontend(speech, lengths)
-        memory, memory_lengths, _ = self.model.encoder(feats, feat_lengths)
-        if isinstance(memory, tuple):  # the outputs of intermediate layers come along
-            memory = memory[0]
+        memory, memory_lengths = self._encode(feats, feat_lengths)
         transcripts = []
         found = search(self.model, memory, memory_lengths, self.decoding)
         groups = memory_lengths.tolist()  # a context over the groups keeps their number
@@ -224,6 +222,29 @@ class SpeechToText:
                 Transcript(text, tokens, best.score, int(count), duration, best.truncated)
             )
         return transcripts
+
+    def _encode(
+        self, feats: torch.Tensor, lengths: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Vectors (B, M, D) and numbers of groups (B,); the same whatever is in the batch."""
+        encoder = self.model.encoder
+        if sees_padding(encoder) and len(feats) > 1:
+            alone = [
+                self._encode(x[None, :n], n[None]) for x, n in zip(feats, lengths, strict=True)
+            ]
+            vectors = [memory[0] for memory, _ in alone]
+            padded = torch.nn.utils.rnn.pad_sequence(vectors, batch_first=True)
+            return padded, torch.cat([count for _, count in alone])
+        memory, counts, _ = encoder(feats, lengths)
+        if isinstance(memory, tuple):  # the outputs of intermediate layers come along
+            memory = memory[0]
+        return memory, counts
+
+
+def sees_padding(encoder: Any) -> bool:
+    """Whether an encoder's context convolves over the groups: ESPnet's reads padding as well."""
+    layers = getattr(encoder.context, "encoders", ())
+    return any(getattr(layer, "conv_module", None) is not None for layer in layers)
 
 
 def plan_batches(lengths: Sequence[int]) -> Iterator[list[int]]:

@@ -94,7 +94,8 @@ class Shards:
                 json.dump({"key": self.key}, stream)
 
     def _check_whole(self) -> None:
-        """Refuse to merge what is not finished."""
+        """Refuse to merge what is not finished, or was made by another model."""
+        self._check_key()
         absent = [i for i in range(len(self.shards)) if not self._path(i, self.last).exists()]
         if absent:
             raise ValueError(

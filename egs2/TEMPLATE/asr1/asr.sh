@@ -110,6 +110,7 @@ train() {
     OMP_NUM_THREADS=${train_threads} ${train_cmd} --gpu "${ngpu}" "${asr_exp}/logs/train.log" \
         "${python}" -m espnet_entropy.bin.asr_train --config "${asr_config}" --ngpu "${ngpu}" "${distributed[@]}" \
         --output_dir "${asr_exp}" --resume true --seed "${seed}" $(train_arguments)
+    printf '%s\n' "${asr_exp}"/*epoch.pth > "${asr_exp}/epochs.txt" # what average may choose from
 }
 
 average() {
@@ -126,7 +127,7 @@ infer() {
 score() {
     local name
     for name in ${test_sets}; do
-        "${python}" -m espnet_entropy.bin.score_asr --ref "${dumps}/${name}/text" \
+        "${python}" -m espnet_entropy.bin.score_asr --ref "${units}/data/${name}/text" \
             --hyp "${asr_exp}/decode/${name}/text" --train_text "${dumps}/${train_set}/text" \
             --utt2spk "${units}/data/${name}/utt2spk" --scored "${dumps}/${name}" \
             --recognizer "${asr_exp}/recognizer" --out "${asr_exp}/decode/${name}"
@@ -152,21 +153,29 @@ run_all() {
         texts+="${units}/data/${name}/text "
         prepared+="${dumps}/${name}/meta.yaml "
     done
-    local train_texts="${dumps}/${train_set}/text ${dumps}/${valid_set}/text"
-    run_stage data "" "${units}/exp/compressor/model.yaml" "${units_args}" data
-    run_stage prepare "${scored} ${texts}" "${prepared}" "${prepare_args}" prepare
-    run_stage token_list "${dumps}/${train_set}/text" "${token_list}/tokens.txt" "" token_list
+    local shared=${stamp_dir} trained_on="${units}/exp/compressor/calibration.yaml ${token_list}/tokens.txt "
+    for name in "${train_set}" "${valid_set}"; do
+        trained_on+="${dumps}/${name}/text ${dumps}/${name}/meta.yaml ${units}/dump/scored/${name}/scored.sha256 "
+    done
+    if selected data; then data; fi # no stamp: the units' own stages know whether they are done
+    run_stage prepare "${scored} ${texts}" "${prepared}" "${units} ${prepare_args}" prepare
+    stamp_dir=${shared}/${token_list##*/}
+    run_stage token_list "${dumps}/${train_set}/text" "${token_list}/tokens.txt" "${train_set}" token_list
     if [ "${unit_bpe_size}" -gt 0 ]; then
-        run_stage unit_bpe "${dumps}/${train_set}/meta.yaml" "exp/unit_bpe${kind}_${unit_bpe_size}" "" unit_bpe
+        stamp_dir=${shared}/unit_bpe_${unit_bpe_size}
+        trained_on+="exp/unit_bpe${kind}_${unit_bpe_size}/unit_bpe.yaml "
+        run_stage unit_bpe "${dumps}/${train_set}/meta.yaml ${units}/dump/scored/${train_set}/scored.sha256" \
+            "exp/unit_bpe${kind}_${unit_bpe_size}/unit_bpe.yaml" "${train_set}" unit_bpe
     fi
     # shellcheck disable=SC2034  # read by utils/stages.sh
     stamp_dir=exp/stamps/${asr_exp#exp/} # from here on: of this experiment, and outside of what --remake removes
-    run_stage train "${asr_config} ${token_list}/tokens.txt ${train_texts} ${units}/exp/compressor/model.yaml" \
-        "${asr_exp}" "${asr_args} ${seed}" train
-    run_stage average "${asr_exp}/config.yaml ${inference_config}" "${asr_exp}/recognizer" "${n_average}" average
+    run_stage train "${asr_config} ${trained_on}" "${asr_exp}" \
+        "${train_set} ${valid_set} ${units} ${token_list} ${asr_args} ${seed}" train
+    run_stage average "${asr_exp}/config.yaml ${asr_exp}/epochs.txt ${inference_config}" "${asr_exp}/recognizer" \
+        "${n_average}" average
     run_stage infer "${asr_exp}/recognizer/recognizer.yaml ${inference_config} $(each_test "${dumps}" meta.yaml | tr '\n' ' ')" \
         "${asr_exp}/decode" "" infer
-    run_stage score "$(each_test "${asr_exp}/decode" text | tr '\n' ' ') $(each_test "${dumps}" text | tr '\n' ' ')" \
+    run_stage score "$(each_test "${asr_exp}/decode" text | tr '\n' ' ') $(each_test "${units}/data" text | tr '\n' ' ')" \
         "$(each_test "${asr_exp}/decode" score.json | tr '\n' ' ')" "" score
     run_stage report "$(each_test "${asr_exp}/decode" score.json | tr '\n' ' ')" "${asr_exp}/report" "" report
 }

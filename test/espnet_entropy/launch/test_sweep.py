@@ -148,6 +148,17 @@ def test_a_row_whose_configuration_changed_stops_unless_remade(recipe):
     assert read_yaml("exp/sweep/two/coarse/train.yaml")["max_epoch"] == 9
 
 
+def test_seeds_of_one_row_share_its_configuration(recipe):
+    """The table takes their mean."""
+    assert run(seeds=[1, 2]) == []
+    write_rows(recipe, [ROWS[0], ROWS[1] | {"train": {"max_epoch": 9}}])
+    for remake in (False, True):
+        (refused,) = run(seeds=[3], remake=remake)
+        assert "--seeds that include those of seed1, seed2" in refused
+        assert read_yaml("exp/sweep/two/coarse/train.yaml")["max_epoch"] == 7
+    assert run(seeds=[1, 2, 3], remake=True) == []
+
+
 def test_rows_run_in_parallel(recipe):
     (recipe / "wait").write_text("raw")
     # `raw` waits for a file that only `coarse` could outlive: one at a time would hang

@@ -58,3 +58,19 @@ def test_the_same_model(name, model_dir, scored):
         tokens = [theirs.token_list[i] for i in best.yseq.tolist() if i not in (theirs.eos, 0)]
         assert found.tokens == tokens
         assert found.score == pytest.approx(float(best.score), abs=1e-4)
+
+
+@pytest.mark.parametrize("name", ["conformer", "cale"])
+def test_a_batch_gives_the_scores_of_its_utterances(name, model_dir, scored):
+    """ESPnet's convolution would read the padding of the shorter ones."""
+    config = make_config(model_dir, **VARIANTS[name])
+    model = build_model(config, config["token_list"], "test")
+    model.load_state_dict(random_weights(config, 2))
+    joiner = text_joiner(config, "test")
+    recognizer = SpeechToText(model, config["token_list"], joiner, DecodingConfig(3, 20, 0.0, 0.0))
+    matrices = list(scored.values())
+    assert len({len(matrix) for matrix in matrices}) > 1
+    for found, matrix in zip(recognizer.decode_batch(matrices), matrices, strict=True):
+        alone = recognizer.decode_scored(matrix)
+        assert found.tokens == alone.tokens
+        assert found.score == pytest.approx(alone.score, abs=1e-4)

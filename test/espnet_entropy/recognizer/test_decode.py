@@ -67,6 +67,8 @@ def test_other_settings_or_a_damaged_shard(packed, dump, tmp_path):
     infer(options(packed, dump, out))
     with pytest.raises(ValueError, match="another model or utterance list"):
         infer(options(packed, dump, out, "--beam_size", "1"))
+    with pytest.raises(ValueError, match="another model or utterance list"):
+        infer(options(packed, dump, out, "--beam_size", "1", "--merge"))
     (out / "shards/text.1.json").write_text("{")
     with pytest.raises(ValueError, match=r"text.1.json: damaged"):
         infer(options(packed, dump, out, "--merge"))
