@@ -225,7 +225,7 @@ def test_options_that_do_not_fit(words, message):
 
 
 def test_wrong_rows_and_clocks(scored, config):
-    sweep = Sweep("toy", [SweepRow("a", train={"frontend_conf": {"criterion": "golbal"}})])
+    sweep = Sweep("toy", [SweepRow("a", train={"frontend_conf": {"criterion": "globals"}})])
     rows = RandomRows(config, sweep, choose_utterances(scored, 1, 3), K, 9, CPU)
     with pytest.raises(ValueError, match=r"expected one of a\."):
         rows.build(["b"], ["full"])

@@ -128,12 +128,12 @@ def test_broken_files(files, name, content, message):
 
 
 def test_meta_from_several_files(tmp_path, caplog):
-    first = write(tmp_path / "a.yaml", "method: m1\nseed: 3\ntreshold: 1.0\n")
+    first = write(tmp_path / "a.yaml", "method: m1\nseed: 3\nthresholds: 1.0\n")
     second = write(tmp_path / "b.json", '{"parameters": 1000, "seed": 3, "lr": 1e-4}')
     found = complete(read_meta([first, second]))
     assert (found["method"], found["seed"], found["parameters"]) == ("m1", 3, 1000)
     assert found["threshold"] is None
-    assert found["more"] == {"treshold": 1.0, "lr": 1e-4}
+    assert found["more"] == {"thresholds": 1.0, "lr": 1e-4}
     assert "Did you mean 'threshold'" in caplog.text
     write(tmp_path / "b.json", '{"seed": 4}')
     with pytest.raises(ValueError, match=r"b\.json: seed is 4, but .*a\.yaml says 3"):
