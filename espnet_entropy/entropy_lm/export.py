@@ -94,12 +94,24 @@ def _config(args: dict[str, Any], where: Path) -> EntropyLMConfig:
     return lm_config(args.get("lm_conf"), num_clusters, f"{where}: lm_conf")
 
 
-def _training(exp: Path) -> dict[str, Any]:
-    """Epoch and validation loss of the best epoch, as ESPnet recorded them."""
+def read_stats(exp: Path) -> dict[int, dict[str, Any]]:
+    """ESPnet's record: epoch to phase to value; empty without ``checkpoint.pth``.
+
+    Raises:
+        ValueError: if the file is damaged or of another kind.
+    """
     path = exp / "checkpoint.pth"
     if not path.is_file():  # users delete it to save space; the weights do not need it
         return {}
-    stats = get_key(load_checkpoint(path), path, dict, "reporter", "stats")
+    stats: dict[int, dict[str, Any]] = get_key(
+        load_checkpoint(path), path, dict, "reporter", "stats"
+    )
+    return stats
+
+
+def _training(exp: Path) -> dict[str, Any]:
+    """Epoch and validation loss of the best epoch, as ESPnet recorded them."""
+    stats = read_stats(exp)
     losses = {
         e: float(s["valid"]["loss"]) for e, s in stats.items() if "loss" in s.get("valid", {})
     }

@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from espnet_entropy.entropy_lm.export import get_key, load_checkpoint
+from espnet_entropy.entropy_lm.export import get_key, load_checkpoint, read_stats
 
 
 @dataclass(frozen=True)
@@ -27,21 +27,6 @@ class Choice:
 
     files: list[Path]
     record: dict[str, Any]
-
-
-def read_stats(exp: Path) -> dict[int, dict[str, Any]]:
-    """ESPnet's record: epoch to phase to value; empty without ``checkpoint.pth``.
-
-    Raises:
-        ValueError: if the file is damaged or of another kind.
-    """
-    path = exp / "checkpoint.pth"
-    if not path.is_file():  # users delete it to save space
-        return {}
-    stats: dict[int, dict[str, Any]] = get_key(
-        load_checkpoint(path), path, dict, "reporter", "stats"
-    )
-    return stats
 
 
 def choose_best(exp: Path, config: Mapping[str, Any], count: int) -> Choice:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from espnet_entropy.recognizer.average import read_stats
+from espnet_entropy.entropy_lm.export import read_stats
 from espnet_entropy.utils.files import fingerprint, sha256_file
 
 SETTINGS = (

@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 
-from espnet_entropy.entropy_lm.export import get_key, load_checkpoint
+from espnet_entropy.entropy_lm.export import read_stats
 from espnet_entropy.utils.files import atomic_write
 
 
@@ -53,10 +53,7 @@ def mend_links(directory: str | Path, criteria: Sequence[Sequence[str]]) -> None
         criteria: ``best_model_criterion``: phase, name and ``min`` or ``max`` each.
     """
     directory = Path(directory)
-    if not (directory / "checkpoint.pth").is_file():
-        return
-    path = directory / "checkpoint.pth"
-    stats = get_key(load_checkpoint(path), path, dict, "reporter", "stats")
+    stats = read_stats(directory)
     for phase, name, mode in ([word.strip() for word in words] for words in criteria):
         sign = 1 if mode == "min" else -1
         found = {epoch: s[phase][name] for epoch, s in stats.items() if name in s.get(phase, {})}
