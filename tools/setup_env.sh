@@ -174,6 +174,9 @@ if [[ -n $named ]]; then
   exit
 fi
 if ! up_to_date; then
+  # it would be cleared and made anew through the link, under whoever else uses it
+  [[ ! -L $venv ]] || die ".venv is a link to $(readlink "$venv"), made for another folder. Remove the" \
+    "link, and name that Python instead: ESPNET_ENTROPY_PYTHON=$(readlink -f "$venv")/bin/python."
   exec 9<"$root"  # the folder itself is the lock: nothing is left behind
   if command -v flock >/dev/null && ! flock -n 9; then
     say "another setup_env.sh is at work here; waiting for it"

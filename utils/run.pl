@@ -1,4 +1,5 @@
-#!/usr/bin/env python3
+#!/bin/sh
+"exec" "${python:-python3}" "$0" "$@"  # path.sh sets it; for Python this line is a string
 """Runs a command in pieces: run.pl [options] [JOB=1:N] LOG COMMAND...
 
 The grammar of Kaldi's run.pl, in Python; see espnet_entropy/launch.

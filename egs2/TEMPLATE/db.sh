@@ -7,7 +7,8 @@ shared="${root:?source path.sh first}/../shared/data"
 : "${LIBRISPEECH:=${shared}/librispeech}"       # OpenSLR 12 (mini: 31); --download true puts it there
 : "${MLS_EN:=${shared}/mls_en}"                 # OpenSLR 94, English; likewise
 : "${LIBRIVOX_SMOKE:=${shared}/librivox_smoke}" # 9 clips of audiobooks
+: "${LJSPEECH:=${shared}/ljspeech}"             # keithito.com/LJ-Speech-Dataset
 if [ -f "${root}/egs2/TEMPLATE/db.local.sh" ]; then
     . "${root}/egs2/TEMPLATE/db.local.sh"
 fi
-export SPEECHOCEAN762 MBOSHI_FRENCH LJSPEECH_MINI LIBRIVOX_SMOKE LIBRISPEECH MLS_EN
+export SPEECHOCEAN762 MBOSHI_FRENCH LJSPEECH_MINI LIBRIVOX_SMOKE LIBRISPEECH MLS_EN LJSPEECH

@@ -42,6 +42,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     from espnet_entropy.recognizer.config import read_decoding
     from espnet_entropy.recognizer.decode import DecodeStage
     from espnet_entropy.recognizer.model_dir import RecognizerDirectory
+    from espnet_entropy.utils.shards import Job
 
     usual = RecognizerDirectory.open(args.model).manifest.decoding
     decoding = read_decoding(args.config, usual).replace(
@@ -50,10 +51,11 @@ def main(argv: Sequence[str] | None = None) -> None:
         length_bonus=args.length_bonus,
         ctc_weight=args.ctc_weight,
     )
+    job = Job(args.job, args.nj)
     for scored, out in paired(args.scored, args.out, "--scored and --out"):
         stage = DecodeStage(args.model, scored, out, decoding, args.shard_units)
         if not args.merge:
-            stage.run(args.job, args.nj, args.device)
+            stage.run(job, args.device)
             continue
         said = stage.merge(args.max_failed)
         logging.info(

@@ -35,6 +35,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     from espnet_entropy.tokenizer.convert import adopt
     from espnet_entropy.tokenizer.fit import TokenizerFit
     from espnet_entropy.utils.config import load_config
+    from espnet_entropy.utils.shards import Job
 
     config = load_config(TokenizerConfig, args.config)
     ready = config.quantizer_conf.pretrained
@@ -44,7 +45,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         return
     fit = TokenizerFit(config, args.data, args.out, args.device)
     if args.job is not None:
-        fit.extract(args.job, args.nj)
+        fit.extract(Job(args.job, args.nj))
     else:
         fit.run(args.max_failed)
 

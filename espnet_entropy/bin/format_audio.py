@@ -32,13 +32,15 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = get_parser().parse_args(argv)
     setup_logging()
     from espnet_entropy.corpora.format_audio import format_audio, merge
+    from espnet_entropy.utils.shards import Job
 
+    job = Job(args.job, args.nj)
     for data, out in paired(args.data, args.out, "--data and --out"):
         if args.merge:
             count = merge(data, out, args.max_seconds, args.max_failed)
             logging.info("%s: %d utterances", out, count)
         else:
-            format_audio(data, out, args.job, args.nj, args.max_seconds)
+            format_audio(data, out, job, args.max_seconds)
 
 
 if __name__ == "__main__":

@@ -28,10 +28,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Prepare one set."""
     args = get_parser().parse_args(argv)
     setup_logging()
-    from espnet_entropy.tasks.asr_data import Limits, prepare
+    from espnet_entropy.tasks.asr_data import Limits, prepare_set
 
     limits = Limits(args.min_units, args.max_units, args.max_characters)
-    count = prepare(args.scored, args.text, args.out, limits, args.max_failed)
+    count = prepare_set(args.scored, args.text, args.out, limits, args.max_failed)
     logging.info("%s -> %s: %d utterances", args.scored, args.out, count)
 
 

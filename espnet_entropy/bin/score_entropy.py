@@ -35,13 +35,15 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = get_parser().parse_args(argv)
     setup_logging()
     from espnet_entropy.entropy_lm.scoring import ScoreStage
+    from espnet_entropy.utils.shards import Job
 
+    job = Job(args.job, args.nj)
     for units, out in paired(args.units, args.out, "--units and --out"):
         stage = ScoreStage(args.model, units, out, args.shard_units)
         if args.merge:
             logging.info("%s: %d utterances scored", out, stage.merge(args.max_failed))
         else:
-            stage.run(args.job, args.nj, args.device)
+            stage.run(job, args.device)
 
 
 if __name__ == "__main__":

@@ -31,6 +31,7 @@ def get_parser() -> argparse.ArgumentParser:
     add("--launcher", required=True, help="words: a command with the interface of run.pl")
     add("--jobs", type=int, default=1, help="rows at the same time")
     add("--remake", choices=["true", "false"], default="false")
+    add("--stages", nargs="+", required=True, help="names of those of asr.sh that are asked for")
     return parser
 
 
@@ -59,6 +60,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         launcher=shlex.split(args.launcher),
         at_a_time=args.jobs,
         remake=args.remake == "true",
+        stages=args.stages,
     )
     failed = run_sweep(args.sweep, args.places, settings)
     if failed:

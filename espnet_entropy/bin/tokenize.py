@@ -27,12 +27,14 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = get_parser().parse_args(argv)
     setup_logging()
     from espnet_entropy.tokenizer.corpus import merge_units, tokenize_corpus
+    from espnet_entropy.utils.shards import Job
 
+    job = Job(args.job, args.nj)
     for data, out in paired(args.data, args.out, "--data and --out"):
         if args.merge:
             merge_units(args.model, data, out, args.max_failed)
         else:
-            tokenize_corpus(args.model, data, out, args.job, args.nj, args.device)
+            tokenize_corpus(args.model, data, out, job, args.device)
 
 
 if __name__ == "__main__":

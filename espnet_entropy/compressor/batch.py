@@ -68,13 +68,22 @@ def compress_files(args: argparse.Namespace) -> int:
                 save_textgrid(args.textgrid / f"{safe_name(utt)}.TextGrid", speech)
             if args.plot is not None:
                 _plot(args.plot / f"{safe_name(utt)}.png", utt, wav, speech)
-        if utts and len(failures.failed) == len(utts):  # before an output file appears
-            first = [f"  {utt}: {why}" for utt, why in list(failures.failed.items())[:5]]
-            raise ValueError(
-                "compress: no input could be read. The first ones:\n" + "\n".join(first)
-            )
+        refuse_if_all_failed(failures, len(utts))  # before an output file appears
     failures.close(len(utts))
     return len(failures.failed)
+
+
+def refuse_if_all_failed(failures: FailureLog, count: int) -> None:
+    """Stop where not one of ``count`` inputs could be read.
+
+    Raises:
+        ValueError: naming the first ones, with the reasons.
+    """
+    if count and len(failures.failed) == count:
+        first = [f"  {utt}: {why}" for utt, why in list(failures.failed.items())[:5]]
+        raise ValueError(
+            f"{failures.stage}: no input could be read. The first ones:\n" + "\n".join(first)
+        )
 
 
 @contextmanager

@@ -16,14 +16,24 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from espnet_entropy.utils.config import load_config, write_yaml
+from espnet_entropy.utils.config import write_yaml
 from espnet_entropy.utils.files import atomic_write
+from espnet_entropy.utils.model_dir import Kind, open_model_dir
 
 FORMAT = 1
+KIND = Kind(
+    name="model directory",
+    manifest="model.yaml",
+    parts=("tokenizer", "entropy_lm", "calibration.yaml"),
+    format=FORMAT,
+    made_by="a recipe makes one (egs2/mini_synth/asr1/run.sh makes "
+    "egs2/mini_synth/units1/exp/compressor)",
+    usual="exp/compressor",
+)
 
 
 @dataclass(frozen=True)
-class Manifest:
+class ModelManifest:
     """Content of ``model.yaml``.
 
     Attributes:
@@ -51,7 +61,7 @@ class ModelDirectory:
     """
 
     path: Path
-    manifest: Manifest
+    manifest: ModelManifest
 
     @property
     def tokenizer(self) -> Path:
@@ -75,26 +85,7 @@ class ModelDirectory:
         Raises:
             ValueError: naming what is missing, or a layout of another version.
         """
-        path = Path(path)
-        if not path.is_dir():
-            raise ValueError(
-                f"{path}: no such model directory; a recipe makes one (egs2/mini_synth/asr1/run.sh "
-                "makes egs2/mini_synth/units1/exp/compressor)."
-            )
-        parts = ("model.yaml", "tokenizer", "entropy_lm", "calibration.yaml")
-        missing = [name for name in parts if not (path / name).exists()]
-        if missing:
-            raise ValueError(
-                f"{path}: not a model directory: lacks {', '.join(missing)}. Give the directory "
-                "that holds model.yaml (exp/compressor of a recipe)."
-            )
-        manifest = load_config(Manifest, path / "model.yaml")
-        if manifest.format != FORMAT:
-            raise ValueError(
-                f"{path}/model.yaml: format {manifest.format}, but this version reads format "
-                f"{FORMAT}; use the version of espnet_entropy that wrote it, or make it anew."
-            )
-        return cls(path, manifest)
+        return cls(Path(path), open_model_dir(Path(path), KIND, ModelManifest))
 
     @classmethod
     def assemble(
@@ -138,7 +129,7 @@ class ModelDirectory:
         shutil.copyfile(calibration, path / "calibration.yaml")
         with atomic_write(path / "README.md") as stream:
             stream.write(card)
-        manifest = Manifest(
+        manifest = ModelManifest(
             format=FORMAT,
             tokenizer=parts.tokenizer.fingerprint,
             entropy_lm=parts.lm.fingerprint,

@@ -24,6 +24,7 @@ CORPORA: dict[str, str] = {
     "librivox_smoke": "espnet_entropy.corpora.librivox_smoke:prepare",
     "librispeech": "espnet_entropy.corpora.librispeech:prepare",
     "mls_en": "espnet_entropy.corpora.mls_en:prepare",
+    "ljspeech": "espnet_entropy.corpora.ljspeech:prepare",
 }
 # ``lacking(source, **options)``: what is to be fetched, by offer of ``corpora.sources``
 DOWNLOADS: dict[str, str] = {

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from espnet_entropy.corpora.alignment import (
     TIERS,
@@ -20,10 +21,21 @@ from espnet_entropy.corpora.alignment import (
     write_alignment_info,
     write_ctm,
 )
-from espnet_entropy.utils.scp import read_scp, write_scp
+from espnet_entropy.utils.scp import (
+    Check,
+    convert_table,
+    in_order,
+    join_tables,
+    read_scp,
+    read_table,
+    same_keys,
+    write_scp,
+)
 
 if TYPE_CHECKING:
     import numpy as np
+
+    from espnet_entropy.utils.table_scan import Values
 
 
 class Segment(NamedTuple):
@@ -59,7 +71,9 @@ class Utterance:
 
 @dataclass(frozen=True)
 class DataDir:
-    """A data directory in memory; every table is keyed by utterance id, in sorted order.
+    """A data directory; every table is keyed by utterance id, in sorted order.
+
+    Large tables stay on disk (:func:`espnet_entropy.utils.scp.read_table`).
 
     Args:
         path: the directory.
@@ -71,10 +85,10 @@ class DataDir:
     """
 
     path: Path
-    wavs: dict[str, str]
-    utt2spk: dict[str, str]
-    texts: dict[str, dict[str, str]]
-    segments: dict[str, Segment] = field(default_factory=dict)
+    wavs: Mapping[str, str]
+    utt2spk: Mapping[str, str]
+    texts: dict[str, Mapping[str, str]]
+    segments: Mapping[str, Segment] = field(default_factory=dict)
     speakers: dict[str, dict[str, str]] = field(default_factory=dict)
 
     @classmethod
@@ -91,22 +105,27 @@ class DataDir:
         path = Path(path)
         if not path.is_dir():
             raise ValueError(f"{path}: no such data directory; check the path or run stage 'data'.")
-        wavs = {utt: _plain_path(path, utt, wav) for utt, wav in read_scp(path / "wav.scp").items()}
+        plain = Check(partial(_plain_path, path), _are_plain_paths)
+        wavs = read_table(path / "wav.scp", check=plain)
         if base is not None:
-            wavs = {utt: str(Path(base) / wav) for utt, wav in wavs.items()}
+            wavs = convert_table(wavs, partial(_from, base))
         segments = read_segments(path / "segments") if (path / "segments").is_file() else {}
         if segments:
             lost = [utt for utt, segment in segments.items() if segment.recording not in wavs]
             _refuse(path, lost, "in 'segments' name a recording that 'wav.scp' lacks")
-            wavs = {utt: wavs[segment.recording] for utt, segment in segments.items()}
-        utt2spk = read_scp(path / "utt2spk")
-        _refuse(path, [utt for utt in wavs if utt not in utt2spk], "have no speaker in 'utt2spk'")
+            wavs = convert_table(segments, partial(_recording, wavs))
+        wavs = in_order(wavs, path)
+        utt2spk = read_table(path / "utt2spk")
+        if not same_keys(wavs, utt2spk):
+            lost = [utt for utt, _, speaker in join_tables(wavs, utt2spk) if speaker is None]
+            _refuse(path, lost, "have no speaker in 'utt2spk'")
+            utt2spk = convert_table(wavs, partial(_look_up, utt2spk))
         return cls(
             path=path,
-            wavs={utt: wavs[utt] for utt in sorted(wavs)},
-            utt2spk={utt: utt2spk[utt] for utt in sorted(wavs)},
+            wavs=wavs,
+            utt2spk=utt2spk,
             texts={
-                file.name[5:]: read_scp(file, allow_empty=True)
+                file.name[5:]: read_table(file, allow_empty=True)
                 for file in sorted(path.glob("text*"))
                 if is_text(file)
             },
@@ -147,13 +166,14 @@ class DataDir:
             )
 
 
-def read_segments(path: str | Path) -> dict[str, Segment]:
+def read_segments(path: str | Path) -> Mapping[str, Segment]:
     """Read Kaldi's ``segments``: ``<utt> <recording> <start> <end>``, seconds.
 
     Raises:
         ValueError: naming file and utterance, for another shape or ``end <= start``.
     """
-    return {utt: parse_segment(path, utt, value) for utt, value in read_scp(path).items()}
+    parse = partial(parse_segment, path)
+    return convert_table(read_table(path, check=Check(parse)), parse)
 
 
 def parse_segment(path: str | Path, utt: str, value: str) -> Segment:
@@ -273,6 +293,24 @@ def _plain_path(path: Path, utt: str, wav: str) -> str:
     if not wav.strip():
         raise ValueError(f"{path / 'wav.scp'}: {utt}: no path; expected an audio file.")
     return wav
+
+
+def _are_plain_paths(values: Values) -> Any:
+    """What :func:`_plain_path` surely accepts: no bar at either end."""
+    first, last = values.text[values.first], values.text[values.last]
+    return (first != ord("|")) & (last != ord("|")) & (last > ord(" ")) & (last < 0x7F)
+
+
+def _from(base: str | Path, _: str, wav: str) -> str:
+    return str(Path(base) / wav)
+
+
+def _recording(wavs: Mapping[str, str], _: str, segment: Segment) -> str:
+    return wavs[segment.recording]
+
+
+def _look_up(table: Mapping[str, str], utt: str, _: object) -> str:
+    return table[utt]
 
 
 def _refuse(path: Path, utts: list[str], what: str) -> None:

@@ -23,7 +23,7 @@ from espnet_entropy.utils.files import atomic_write, fingerprint, safe_name
 from espnet_entropy.utils.grid import FRAME_LENGTH, SAMPLE_RATE
 from espnet_entropy.utils.progress import progress
 from espnet_entropy.utils.scp import write_scp
-from espnet_entropy.utils.shards import plan_shards
+from espnet_entropy.utils.shards import Job, plan_shards
 
 SHARD_UTTERANCES = 200  # about 10 minutes of audio: seconds of work to lose, few files
 
@@ -31,8 +31,7 @@ SHARD_UTTERANCES = 200  # about 10 minutes of audio: seconds of work to lose, fe
 def format_audio(
     data_dir: str | Path,
     out_dir: str | Path,
-    job: int = 1,
-    nj: int = 1,
+    job: Job | None = None,
     max_seconds: float = MAX_SECONDS,
 ) -> None:
     """Check the audio of the unfinished shards of one job, and convert what needs it.
@@ -43,17 +42,16 @@ def format_audio(
     Args:
         data_dir: the data directory.
         out_dir: the formatted one.
-        job: which job this is, from 1.
-        nj: number of jobs; the result does not depend on it.
+        job: whose shards; all, if not given. The result does not depend on it.
         max_seconds: the longest utterance accepted.
 
     Raises:
         ValueError: for an unusable data directory; a bad utterance is noted, not raised.
     """
-    if not 1 <= job <= nj:
-        raise ValueError(f"job: expected 1..{nj}, got {job}.")
     work = _Work(data_dir, out_dir, max_seconds)
-    mine = [i for i in range(job - 1, len(work.shards), nj) if work.finished(i) is None]
+    # by number of utterances: how long they are is only known afterwards
+    mine = (job or Job()).share([len(shard) for shard in work.shards])
+    mine = [index for index in mine if work.finished(index) is None]
     total = sum(len(work.shards[index]) for index in mine)
     with progress((), f"format {work.out.name}", total=total) as bar:
         for index in mine:

@@ -34,7 +34,7 @@ class UnitDump:
         scp: path of ``units.scp``.
 
     Attributes:
-        utterances: ids, in the order of the file.
+        entries: ``<ark>:<offset>`` by utterance, in the order of the file.
         meta: what ``meta.yaml`` holds.
 
     Raises:
@@ -47,8 +47,8 @@ class UnitDump:
             raise ValueError(f"{self.scp}: no such file; run the tokenizer stage first.")
         self.meta = read_meta(self.scp.parent / "meta.yaml")
         self._arrays = Arrays.load(self.scp)
-        self.utterances = list(self._arrays)
-        if not self.utterances:
+        self.entries = self._arrays.entries
+        if not self.entries:
             raise ValueError(f"{self.scp}: holds no utterance; run the tokenizer stage again.")
 
     @property
@@ -56,13 +56,17 @@ class UnitDump:
         """K of the tokenizer."""
         return int(self.meta["num_clusters"])
 
-    def load(self, utterance: str) -> np.ndarray:
+    def load(self, utterance: str, where: str | None = None) -> np.ndarray:
         """Units (N,) of an utterance; N may be 0.
+
+        Args:
+            utterance: its id.
+            where: its entry, if that is known; then the id is for messages alone.
 
         Raises:
             ValueError: if the archive cannot be read there or holds no integer vector.
         """
-        units = self._arrays[utterance]
+        units = self._arrays.load_at(utterance, where or self.entries[utterance])
         if units.ndim != 1:
             raise ValueError(
                 f"{self.scp}: {utterance}: expected a vector of int32, got a matrix of "

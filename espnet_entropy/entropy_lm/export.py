@@ -8,6 +8,7 @@ from __future__ import annotations
 import datetime
 import math
 import pickle
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -109,16 +110,28 @@ def read_stats(exp: Path) -> dict[int, dict[str, Any]]:
     return stats
 
 
+def rank_epochs(
+    stats: Mapping[int, Mapping[str, Any]], phase: str, name: str, mode: str
+) -> dict[int, float]:
+    """Values by epoch, the best first and of equal ones the earlier, as in ESPnet's own record.
+
+    Args:
+        stats: of :func:`read_stats`; epochs without the value are left out.
+        phase: ``train`` or ``valid``.
+        name: ``loss``, ``acc`` …
+        mode: ``min`` or ``max``: which is best.
+    """
+    sign = 1 if mode == "min" else -1
+    values = {e: float(s[phase][name]) for e, s in stats.items() if name in s.get(phase, {})}
+    return dict(sorted(values.items(), key=lambda item: (sign * item[1], item[0])))
+
+
 def _training(exp: Path) -> dict[str, Any]:
     """Epoch and validation loss of the best epoch, as ESPnet recorded them."""
-    stats = read_stats(exp)
-    losses = {
-        e: float(s["valid"]["loss"]) for e, s in stats.items() if "loss" in s.get("valid", {})
-    }
+    losses = rank_epochs(read_stats(exp), "valid", "loss", "min")
     if not losses:
         return {}
-    best = min(losses, key=lambda e: losses[e])
-    nll = losses[best]
+    best, nll = next(iter(losses.items()))
     return {
         "epochs": max(losses),
         "best_epoch": best,

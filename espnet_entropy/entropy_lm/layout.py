@@ -10,13 +10,10 @@ of CPU and GPU (flash) apply, and nothing quadratic is kept.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-
-ATTENTION = "espnet_entropy_documents"  # the name under which transformers finds `attend`
 
 # A document joins a block if it fills at least this share of the block's length. Scoring 75
 # minutes of units with 2 x 128 on one core took 4.2, 4.0, 3.9 and 3.9 s at 0.5, 0.8, 0.9 and
@@ -70,37 +67,30 @@ class Layout:
 
 
 def attend(
-    module: torch.nn.Module,
     query: torch.Tensor,
     key: torch.Tensor,
     value: torch.Tensor,
-    attention_mask: torch.Tensor | None,
-    *,
     scaling: float,
     layout: Layout | None = None,
-    **_: Any,
-) -> tuple[torch.Tensor, None]:
-    """Causal attention within documents, in the form of transformers' attention functions.
+) -> torch.Tensor:
+    """Causal attention within documents.
 
     Args:
-        module: the attention layer (unused).
         query: (1, H, P, d) on the axis of ``layout``; or (1, H, n, d), the last n positions
             of one document whose keys are all given (streaming).
         key: (1, H, P, d), or (1, H, m, d) with m >= n.
         value: like ``key``.
-        attention_mask: always ``None``.
         scaling: factor of the scores.
         layout: the documents; ``None`` for one document with a cache.
 
     Returns:
-        (1, P or n, H, d) and ``None`` (no weights).
+        (1, P or n, H, d).
     """
-    assert attention_mask is None
     if layout is None:
         n, m = query.shape[2], key.shape[2]
         mask = torch.ones(n, m, dtype=torch.bool, device=query.device).tril(m - n)
         out = F.scaled_dot_product_attention(query, key, value, attn_mask=mask, scale=scaling)
-        return out.transpose(1, 2), None
+        return out.transpose(1, 2)
     outs = []
     for offset, count, length in layout.blocks:
         # (1, H, count * length, d) -> (count, H, length, d)
@@ -109,13 +99,11 @@ def attend(
         q, k, v = (x[0, :, offset:end].reshape(shape).transpose(0, 1) for x in (query, key, value))
         out = F.scaled_dot_product_attention(q, k, v, is_causal=True, scale=scaling)
         outs.append(out.transpose(1, 2).flatten(0, 1))  # (count * length, H, d)
-    return torch.cat(outs)[None], None
+    return torch.cat(outs)[None]
 
 
 class KeyValueCache:
     """Keys and values of one document, allocated once for the whole context.
-
-    Has what transformers' attention asks of a cache: :meth:`update`.
 
     Args:
         layers: number of layers.
@@ -133,7 +121,7 @@ class KeyValueCache:
         self._values = torch.zeros_like(self._keys)
 
     def update(
-        self, key: torch.Tensor, value: torch.Tensor, layer: int, *_: Any, **__: Any
+        self, key: torch.Tensor, value: torch.Tensor, layer: int
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Append (1, H, n, d) to a layer; returns all (1, H, length + n, d) so far.
 

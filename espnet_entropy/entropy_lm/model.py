@@ -15,7 +15,8 @@ import torch
 from torch import nn
 
 from espnet_entropy.entropy_lm.config import EntropyLMConfig
-from espnet_entropy.entropy_lm.layout import ATTENTION, KeyValueCache, Layout, attend
+from espnet_entropy.entropy_lm.layout import KeyValueCache, Layout
+from espnet_entropy.entropy_lm.llama import INITIAL_STD, Llama
 from espnet_entropy.utils.device import check_device
 
 # Rows of logits that are held at once while entropies are computed: 4 MB at K = 500.
@@ -35,29 +36,12 @@ class EntropyLM(nn.Module):
 
     def __init__(self, config: EntropyLMConfig) -> None:
         super().__init__()
-        # here, for it takes 5 s of CPU: whatever else can fail does so before
-        from transformers import AttentionInterface, LlamaConfig, LlamaModel
-
         self.config = config
         self.tokenizer = ""
         self.fingerprint = ""
-        AttentionInterface.register(ATTENTION, attend)  # idempotent
-        llama = LlamaConfig(
-            vocab_size=config.num_clusters + 1,
-            hidden_size=config.width,
-            intermediate_size=config.ffn,
-            num_hidden_layers=config.layers,
-            num_attention_heads=config.heads,
-            max_position_embeddings=config.context,
-            rope_parameters={"rope_type": "default", "rope_theta": config.rope_theta},
-            use_cache=False,
-            bos_token_id=config.sos,
-            eos_token_id=config.sos,
-        )
-        llama._attn_implementation = ATTENTION
-        self.backbone = LlamaModel(llama)
+        self.backbone = Llama(config)
         self.head = nn.Linear(config.width, config.num_clusters + 1, bias=False)
-        nn.init.normal_(self.head.weight, std=llama.initializer_range)
+        nn.init.normal_(self.head.weight, std=INITIAL_STD)
 
     @property
     def device(self) -> torch.device:
@@ -104,32 +88,16 @@ class EntropyLM(nn.Module):
         layout = Layout(lengths, ids.device)
         padded = ids.new_zeros(len(layout.positions))
         padded[layout.index] = ids
-        return self._blocks(padded, layout.positions, layout=layout)[layout.index]
+        hidden: torch.Tensor = self.backbone(padded, layout.positions, layout=layout)
+        return hidden[layout.index]
 
     def step(self, ids: torch.Tensor, cache: KeyValueCache) -> torch.Tensor:
         """Hidden states (n, D) of the next n tokens (n,) of the cache's document."""
         begin = cache.length
         positions = torch.arange(begin, begin + len(ids), device=ids.device)
-        hidden = self._blocks(ids, positions, cache=cache)
+        hidden: torch.Tensor = self.backbone(ids, positions, cache=cache)
         cache.length += len(ids)
         return hidden
-
-    def _blocks(
-        self,
-        ids: torch.Tensor,
-        positions: torch.Tensor,
-        layout: Layout | None = None,
-        cache: KeyValueCache | None = None,
-    ) -> torch.Tensor:
-        """(P,) ids and positions -> (P, D): embedding, layers, final norm."""
-        hidden = self.backbone.embed_tokens(ids)[None]
-        rotation = self.backbone.rotary_emb(hidden, positions[None])
-        for layer in self.backbone.layers:
-            hidden = layer(
-                hidden, position_embeddings=rotation, past_key_values=cache, layout=layout
-            )
-        normed: torch.Tensor = self.backbone.norm(hidden)[0]
-        return normed
 
     def new_cache(self) -> KeyValueCache:
         """An empty cache for one document of at most ``context`` tokens."""

@@ -6,10 +6,12 @@ K in front and one after it, so a line has at most context - 1 entries.
 
 from __future__ import annotations
 
-import bisect
 import random
-from collections.abc import Iterable, Iterator
+from array import array
+from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
+from heapq import heappop, heappush
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,7 @@ import numpy as np
 from espnet_entropy.entropy_lm.config import EntropyLMConfig, lm_config
 from espnet_entropy.entropy_lm.dump import UnitDump, read_meta
 from espnet_entropy.entropy_lm.units import check_units, run_starts
+from espnet_entropy.utils.ark import split
 from espnet_entropy.utils.config import read_yaml, write_yaml
 from espnet_entropy.utils.failures import FailureLog
 from espnet_entropy.utils.files import atomic_write
@@ -26,75 +29,136 @@ from espnet_entropy.utils.progress import progress
 
 
 @dataclass(frozen=True)
-class Piece:
-    """Units ``start .. end-1`` of an utterance: one document of a line."""
+class Places:
+    """Where the units of U utterances lie, and how many there are to train on.
 
-    utterance: str
-    start: int
-    end: int
-
-
-def cut(utterance: str, length: int, most: int) -> Iterator[Piece]:
-    """Pieces of at most ``most`` units.
-
-    Example:
-        >>> [(p.start, p.end) for p in cut("a", 5, 2)]
-        [(0, 2), (2, 4), (4, 5)]
+    Attributes:
+        archives: paths.
+        archive: (U,) int64, number of each utterance's path.
+        offset: (U,) int64, offset in it.
+        length: (U,) int64, units.
     """
-    for start in range(0, length, most):
-        yield Piece(utterance, start, min(start + most, length))
+
+    archives: list[str]
+    archive: np.ndarray
+    offset: np.ndarray
+    length: np.ndarray
 
 
-def pack(pieces: Iterable[Piece], capacity: int) -> list[list[Piece]]:
-    """Best fit: each piece joins the fullest line that has room, else opens a new one.
-
-    Args:
-        pieces: in an order that is already shuffled.
-        capacity: entries of a line; a separator stands between two pieces.
-
-    Returns:
-        Lines of pieces. All lines but the last ones are nearly full.
-    """
-    lines: list[list[Piece]] = []
-    room: list[tuple[int, int]] = []  # (free entries, line), sorted
-    for piece in pieces:
-        size = piece.end - piece.start
-        assert size <= capacity, (piece, capacity)
-        found = bisect.bisect_left(room, (size + 1, -1))
-        if found < len(room):
-            free, line = room.pop(found)
-            lines[line].append(piece)
-            left = free - size - 1
-        else:
-            line, left = len(lines), capacity - size
-            lines.append([piece])
-        if left > 1:  # a separator and one unit
-            bisect.insort(room, (left, line))
-    return lines
-
-
-def _lengths(dump: UnitDump, dedup: bool, failures: FailureLog) -> dict[str, int]:
-    """Units of each utterance that can be trained on."""
-    lengths = {}
-    for utterance in progress(dump.utterances, "read units"):
+def find_units(dump: UnitDump, dedup: bool, failures: FailureLog) -> Places:
+    """Look at each utterance of a dump, and list those that can be trained on."""
+    archives: dict[str, int] = {}
+    rows = array("q")  # archive, offset, length
+    for utterance, where in progress(dump.entries.items(), "read units"):
         try:
-            units = check_units(dump.load(utterance), dump.num_clusters)
+            units = check_units(dump.load(utterance, where), dump.num_clusters)
         except ValueError as error:
             failures.add(utterance, error)
             continue
-        lengths[utterance] = int(run_starts(units).sum()) if dedup else len(units)
-    failures.close(total=len(dump.utterances))
-    return lengths
+        path, offset = split(where)
+        length = int(run_starts(units).sum()) if dedup else len(units)
+        rows.extend((archives.setdefault(path, len(archives)), offset, length))
+    failures.close(total=len(dump.entries))
+    archive, offsets, lengths = np.array(rows).reshape(-1, 3).T
+    return Places(list(archives), archive, offsets, lengths)
 
 
-def _line(dump: UnitDump, pieces: list[Piece], dedup: bool) -> np.ndarray:
+def cut(lengths: np.ndarray, most: int) -> tuple[np.ndarray, np.ndarray]:
+    """Cut utterances into pieces of at most ``most`` units.
+
+    Args:
+        lengths: (U,) units of each utterance, all positive.
+        most: units of a piece.
+
+    Returns:
+        (P,) utterance of each piece and (P,) its first unit, both int64.
+
+    Example:
+        >>> [x.tolist() for x in cut(np.array([5, 2]), 2)]
+        [[0, 0, 0, 1], [0, 2, 4, 0]]
+    """
+    counts = -(-lengths // most)
+    owner = np.repeat(np.arange(len(lengths)), counts)
+    first = np.repeat(np.cumsum(counts) - counts, counts)
+    return owner, (np.arange(len(owner)) - first) * most
+
+
+def pack(sizes: np.ndarray, capacity: int) -> np.ndarray:
+    """Best fit: each piece joins the fullest line that has room, else opens a new one.
+
+    Of lines that are equally full it joins the first. Costs no more for a piece when there are
+    many lines than when there are few.
+
+    Args:
+        sizes: (P,) units of each piece, in an order that is already shuffled.
+        capacity: entries of a line; a separator stands between two pieces.
+
+    Returns:
+        (P,) int64, line of each piece. All lines but the last ones are nearly full.
+    """
+    assert sizes.max(initial=0) <= capacity, (sizes.max(), capacity)
+    rooms: list[list[int]] = [[] for _ in range(capacity)]  # heaps of lines, by free entries
+    some = 0  # bit i is set if rooms[i] has a line
+    lines, count = array("q"), 0
+    for begin in range(0, len(sizes), 1 << 16):
+        for size in sizes[begin : begin + (1 << 16)].tolist():
+            fit = some >> (size + 1)  # with a separator
+            if fit:
+                free = size + (fit & -fit).bit_length()  # the lowest bit that is set
+                line, left = heappop(rooms[free]), free - size - 1
+                if not rooms[free]:
+                    some ^= 1 << free
+            else:
+                line, left = count, capacity - size
+                count += 1
+            lines.append(line)
+            if left > 1:  # a separator and one unit
+                heappush(rooms[left], line)
+                some |= 1 << left
+    return np.array(lines)
+
+
+def shuffled(count: int, seed: int) -> np.ndarray:
+    """0 .. ``count`` - 1, (count,) int64, as ``random.Random(seed)`` shuffles them."""
+    order = array("q", range(count))
+    random.Random(seed).shuffle(order)
+    return np.array(order)
+
+
+def plan_lines(
+    lengths: np.ndarray, capacity: int, seed: int
+) -> Iterator[list[tuple[int, int, int]]]:
+    """Utterance, first and end unit of the pieces of each line.
+
+    Args:
+        lengths: (U,) units of each utterance.
+        capacity: entries of a line.
+        seed: of the order of pieces and of lines.
+    """
+    owner, first = cut(lengths, capacity)
+    order = shuffled(len(owner), seed)
+    owner, first = owner[order], first[order]
+    end = np.minimum(first + capacity, lengths[owner])
+    lines = pack(end - first, capacity)
+    pieces = np.argsort(lines, kind="stable")  # line by line, in the order of joining
+    ends = np.cumsum(np.bincount(lines))
+    # best fit leaves the emptiest lines together
+    for line in shuffled(len(ends), seed + 1).tolist():
+        some = pieces[ends[line - 1] if line else 0 : ends[line]]
+        yield list(zip(*(x[some].tolist() for x in (owner, first, end)), strict=True))
+
+
+def _line(
+    dump: UnitDump, places: Places, pieces: list[tuple[int, int, int]], dedup: bool
+) -> np.ndarray:
     """One packed line, int32."""
     parts: list[np.ndarray] = []
-    for piece in pieces:
-        units = dump.load(piece.utterance)
+    for utterance, first, end in pieces:
+        where = f"{places.archives[places.archive[utterance]]}:{places.offset[utterance]}"
+        units = dump.load("read again", where)
         if dedup:
             units = units[run_starts(units)]
-        parts += [np.array([dump.num_clusters]), units[piece.start : piece.end]]
+        parts += [np.array([dump.num_clusters]), units[first:end]]
     return np.concatenate(parts[1:]).astype(np.int32)
 
 
@@ -185,35 +249,35 @@ def pack_units(
     units = Path(units)
     out, dump = Path(out), UnitDump(units / "units.scp" if units.is_dir() else units)
     failures = FailureLog("pack_units", out / "packed.failed", max_failed)
-    lengths = _lengths(dump, dedup, failures)
-    pieces = [p for utt, length in lengths.items() for p in cut(utt, length, context - 1)]
-    random.Random(seed).shuffle(pieces)
-    lines = pack(pieces, context - 1)
-    random.Random(seed + 1).shuffle(lines)  # best fit leaves the emptiest lines together
-    ark, index, shapes = out / "packed.ark", [], []
-    with atomic_write(ark, "wb") as stream:
-        for number, line in enumerate(progress(lines, "pack", unit="line")):
-            key, packed = f"line{number:08d}", _line(dump, line, dedup)
+    places = find_units(dump, dedup, failures)
+    lines = 0
+    with ExitStack() as stack:
+        # the first one opened is the last one to appear: with packed.scp all else is there
+        index, shapes, stream = (
+            stack.enter_context(atomic_write(out / name, mode))
+            for name, mode in (("packed.scp", "w"), ("text_shape", "w"), ("packed.ark", "wb"))
+        )
+        for pieces in progress(plan_lines(places.length, context - 1, seed), "pack", unit="line"):
+            key, packed = f"line{lines:08d}", _line(dump, places, pieces, dedup)
             stream.write(f"{key} ".encode())
-            index.append(f"{key} {ark}:{stream.tell()}\n")
-            shapes.append(f"{key} {len(packed)}\n")
+            index.write(f"{key} {out / 'packed.ark'}:{stream.tell()}\n")
+            shapes.write(f"{key} {len(packed)}\n")
             kaldiio.matio.write_array(stream, packed)
-    with atomic_write(out / "text_shape") as stream:
-        stream.writelines(shapes)
-    with atomic_write(out / "tokens.txt") as stream:
-        stream.writelines(f"{token}\n" for token in [*range(dump.num_clusters), "<sos/eos>"])
-    write_yaml(
-        out / "meta.yaml",
-        {
-            "tokenizer": dump.meta["tokenizer"],
-            "num_clusters": dump.num_clusters,
-            "context": context,
-            "dedup": dedup,
-            "seed": seed,
-            "utterances": len(lengths),
-            "units": sum(lengths.values()),
-        },
-    )
-    with atomic_write(out / "packed.scp") as stream:  # last: its presence says that all is there
-        stream.writelines(index)
-    return len(lines)
+            lines += 1
+        # an earlier result's says where lines lie in an archive that goes away now
+        (out / "packed.scp").unlink(missing_ok=True)
+        with atomic_write(out / "tokens.txt") as tokens:
+            tokens.writelines(f"{token}\n" for token in [*range(dump.num_clusters), "<sos/eos>"])
+        write_yaml(
+            out / "meta.yaml",
+            {
+                "tokenizer": dump.meta["tokenizer"],
+                "num_clusters": dump.num_clusters,
+                "context": context,
+                "dedup": dedup,
+                "seed": seed,
+                "utterances": len(places.length),
+                "units": int(places.length.sum()),
+            },
+        )
+    return lines

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,8 +14,14 @@ from espnet_entropy.entropy_lm.units import check_units
 from espnet_entropy.utils.config import write_yaml
 from espnet_entropy.utils.grid import num_units
 from espnet_entropy.utils.progress import progress
-from espnet_entropy.utils.scp import read_num_samples, write_scp
-from espnet_entropy.utils.shards import ShardedArk, plan_shards
+from espnet_entropy.utils.scp import (
+    convert_table,
+    join_tables,
+    read_num_samples,
+    same_keys,
+    write_scp,
+)
+from espnet_entropy.utils.shards import Job, ShardedArk, plan_shards
 
 if TYPE_CHECKING:  # torch is imported only where there is something to score
     from espnet_entropy.entropy_lm.scorer import EntropyScorer
@@ -47,25 +53,28 @@ class ScoreStage:
                 f"{self.card.tokenizer}; tokenize with that one or train an LM for these units."
             )
         # of the number of samples: the plan opens no archive
-        lengths = {utt: num_units(samples) for utt, samples in self._samples().items()}
+        lengths = convert_table(self._samples(), lambda _, samples: num_units(samples))
         self.ark = ShardedArk(
-            self.out, "scored", plan_shards(lengths, shard_units), self.card.fingerprint
+            self.out, "scored", plan_shards(lengths, shard_units), self.card.fingerprint, lengths
         )
 
-    def _samples(self) -> dict[str, int]:
+    def _samples(self) -> Mapping[str, int]:
         """Samples of each utterance, in the dump's order."""
         samples = read_num_samples(self.units)
-        missing = [utt for utt in self.dump.utterances if utt not in samples]
+        if same_keys(samples, self.dump.entries):
+            return samples
+        both = join_tables(self.dump.entries, samples)
+        missing = [utt for utt, _, number in both if number is None]
         if missing:
             raise ValueError(
                 f"{self.units / 'utt2num_samples'}: no number of samples for {len(missing)} "
                 f"utterance(s), {', '.join(missing[:3])} first; run the tokenizer stage again."
             )
-        return {utt: samples[utt] for utt in self.dump.utterances}
+        return convert_table(self.dump.entries, lambda utt, _: samples[utt])
 
-    def run(self, job: int = 1, nj: int = 1, device: str = "cpu") -> None:
-        """Score the unfinished shards of job ``job`` of ``nj``."""
-        pending = self.ark.pending(job, nj)
+    def run(self, job: Job | None = None, device: str = "cpu") -> None:
+        """Score the unfinished shards of one job; of all, if not given."""
+        pending = self.ark.pending(job)
         if not pending:
             return
         from espnet_entropy.entropy_lm.model import EntropyLM

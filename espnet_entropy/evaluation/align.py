@@ -125,7 +125,7 @@ def _take_over(data: DataDir, textgrids: Path, failures: FailureLog) -> tuple[Ti
 
 
 def _run(
-    data: DataDir, transcripts: dict[str, str], failures: FailureLog, config: AlignConfig
+    data: DataDir, transcripts: Mapping[str, str], failures: FailureLog, config: AlignConfig
 ) -> tuple[Tiers, AlignmentInfo]:
     executable = find_mfa(config.mfa)
     if config.method == "mfa" or (config.method == "auto" and executable):

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -195,7 +195,7 @@ class CTCAligner:
 
 
 def align_with_ctc(
-    data: DataDir, transcripts: dict[str, str], failures: FailureLog, aligner: CTCAligner
+    data: DataDir, transcripts: Mapping[str, str], failures: FailureLog, aligner: CTCAligner
 ) -> dict[str, dict[str, list[Interval]]]:
     """Align every utterance of a data directory; what cannot be aligned goes to ``failures``."""
     tiers: dict[str, dict[str, list[Interval]]] = {}

@@ -9,6 +9,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 
 from espnet_entropy.corpora.alignment import Interval, read_textgrids
@@ -27,7 +28,7 @@ def find_mfa(command: str = "mfa") -> str | None:
 
 
 def prepare_corpus(
-    data: DataDir, transcripts: dict[str, str], directory: Path, failures: FailureLog
+    data: DataDir, transcripts: Mapping[str, str], directory: Path, failures: FailureLog
 ) -> int:
     """Write ``<directory>/<speaker>/<utt>.wav`` and ``.lab``, as MFA wants them.
 
@@ -94,7 +95,7 @@ def run_mfa(
 
 def align_with_mfa(
     data: DataDir,
-    transcripts: dict[str, str],
+    transcripts: Mapping[str, str],
     failures: FailureLog,
     command: str = "mfa",
     dictionary: str = "english_us_arpa",

@@ -114,7 +114,7 @@ def read_recognizer(directory: str | Path) -> Meta:
     return {key: value for key, value in found.items() if value is not None}
 
 
-def read_decoding(hypothesis: str | Path) -> Meta:
+def read_decode_record(hypothesis: str | Path) -> Meta:
     """What ``decode.yaml`` beside a decoded ``text`` says; nothing where there is none."""
     path = Path(hypothesis).parent / "decode.yaml"
     content = read_yaml(path) if path.is_file() else {}
@@ -207,7 +207,7 @@ def complete(
             the hypotheses are of another model than ``recognizer``.
     """
     from_model = {} if recognizer is None else read_recognizer(recognizer)
-    decoded = {} if hypothesis is None else read_decoding(hypothesis)
+    decoded = {} if hypothesis is None else read_decode_record(hypothesis)
     models = [said["model"] for said in (decoded, from_model) if "model" in said]
     if len(set(models)) > 1:
         raise ValueError(

@@ -84,7 +84,7 @@ def encoder_flops(encoder: Any, units: int, groups: int) -> int:
     """Of units and group ids to what the decoder attends to.
 
     Args:
-        encoder: ``GroupEncoder`` of ``espnet_entropy.tasks``: CALE or pooling, and its context.
+        encoder: ``espnet_entropy.tasks``' ``ESPnetGroupEncoder``: CALE or pooling, and its context.
         units: N.
         groups: M.
 
@@ -165,10 +165,10 @@ def conformer_flops(context: Any, groups: int) -> int:
 
 
 def decoder_flops(decoder: Any, groups: int, tokens: int, beam: int) -> int:
-    """Of ``recognizer.search.beam_search`` through so many steps, with every hypothesis alive.
+    """Of ``recognizer.search`` through so many steps, with every hypothesis alive, without CTC.
 
-    Keys and values of the memory are projected once. Those of the text so far are projected
-    again in every step: ESPnet's decoder caches layer outputs, not projections.
+    Keys and values of the memory are projected once, those of a token when it is said. Each
+    hypothesis attends to the tokens of all, of which those of the others are masked.
 
     Args:
         decoder: ESPnet's ``TransformerDecoder``.
@@ -181,6 +181,6 @@ def decoder_flops(decoder: Any, groups: int, tokens: int, beam: int) -> int:
     seen = tokens * (tokens + 1) // 2  # 1 + 2 + … + L: length of the text, summed over the steps
     steps = beam * tokens
     layer = linear(groups, D, 2 * D)
-    layer += linear(steps, D, 4 * D + 2 * F) + attention(steps, groups, D)
-    layer += linear(beam * seen, D, 2 * D) + attention(beam * seen, 1, D)
+    layer += linear(steps, D, 6 * D + 2 * F) + attention(steps, groups, D)
+    layer += attention(beam, beam * seen, D)
     return len(decoder.decoders) * layer + linear(steps, D, decoder.output_layer.out_features)

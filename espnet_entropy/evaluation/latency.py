@@ -20,7 +20,7 @@ import numpy as np
 import torch
 
 from espnet_entropy.recognizer.config import DecodingConfig
-from espnet_entropy.recognizer.search import beam_search
+from espnet_entropy.recognizer.search import search
 from espnet_entropy.segmenter.config import ENTROPY_CRITERIA
 from espnet_entropy.utils.config import check_choice
 from espnet_entropy.utils.progress import progress
@@ -253,4 +253,4 @@ def decode(
     """
     endless = SimpleNamespace(decoder=model.decoder, sos=model.sos, eos=NO_TOKEN)
     config = DecodingConfig(beam_size=beam, max_length=tokens, ctc_weight=0.0)
-    return beam_search(endless, memory, lengths, config)[0].tokens
+    return search(endless, memory, lengths, config)[0].tokens

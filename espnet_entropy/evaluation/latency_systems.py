@@ -120,7 +120,7 @@ class RandomRows:
         base = read_yaml(self.config)
         rows: list[Row] = []
         for name in names:
-            check_choice(name, known, "row", self.sweep.title)
+            check_choice(name, known, "row", "--rows")
             for update in self._updates(base, known[name], token_updates):
                 row = self._row(base, known[name], update)
                 # one decoder for all: it has the same sizes, and caches see no difference

@@ -71,6 +71,11 @@ def read_per_utt(directory: str | Path) -> PerUtterance:
         ValueError: naming the file, if it is missing or not of this form.
     """
     path = Path(directory) / FILE
+    if not path.is_file():
+        raise ValueError(
+            f"{path}: no such file; expected a score directory (exp/asr_*/decode/<set>). Run stage "
+            "'score' first."
+        )
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         rows = content["utterances"]

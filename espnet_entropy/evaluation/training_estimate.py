@@ -102,7 +102,11 @@ def estimate_training(config: Path, corpus: Corpus, tflops: float) -> Estimate:
         raise ValueError(f"tflops: expected above 0, got {tflops}.")
     conf = read_yaml(config)
     if conf.get("batch_type") != "numel" or not conf.get("batch_bins"):
-        raise ValueError(f"{config}: expected batch_type numel with batch_bins; it has others.")
+        raise ValueError(
+            f"{config}: expected 'batch_type: numel' with 'batch_bins', got batch_type "
+            f"{conf.get('batch_type')}, batch_bins {conf.get('batch_bins')}; the estimate needs "
+            "the size of a batch: set both."
+        )
     model = training_model(conf, corpus, str(config))
     units = round(corpus.seconds * UNIT_RATE)
     utterances = max(1, conf["batch_bins"] // (COLUMNS * units))
@@ -117,9 +121,10 @@ def estimate_training(config: Path, corpus: Corpus, tflops: float) -> Estimate:
         first + (utterances - 1) * (second - first) for first, second in (flops, saved)
     )
     # of one utterance: a GPU attends to all utterances of a batch in one operation
-    operations = count_operations(lambda: model(**make_batch(1, corpus))[0])
+    operations = count_operations(lambda: model(**make_batch(1, corpus))[0].backward())
     step_seconds = max(batch_flops / (tflops * 1e12), LAUNCH * operations)
-    batches = math.ceil(corpus.hours * 3600 / (utterances * corpus.seconds))
+    whole = math.ceil(corpus.hours * 3600 / (utterances * corpus.seconds))
+    batches = int(conf.get("num_iters_per_epoch") or whole)
     epochs = int(conf.get("max_epoch", 40))
     parameters = sum(p.numel() for p in model.parameters())
     return Estimate(
@@ -197,11 +202,11 @@ class _Operations(TorchDispatchMode):
         return func(*args, **(kwargs or {}))
 
 
-def count_operations(step: Callable[[], torch.Tensor]) -> int:
-    """Operations of computing a loss and its gradients."""
+def count_operations(run: Callable[[], object]) -> int:
+    """Operations that ``run`` launches."""
     operations = _Operations()
     with operations:
-        step().backward()  # type: ignore[no-untyped-call]
+        run()
     return operations.count
 
 

@@ -6,14 +6,15 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from collections import deque
-from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
 
-from espnet_entropy.launch.grammar import Resources
+from espnet_entropy.launch.grammar import Request
+from espnet_entropy.launch.plan import ARRAY, Plan
 from espnet_entropy.launch.task import GRACE, LAUNCHER
 
 
@@ -22,19 +23,33 @@ class Backend(Protocol):
 
     Attributes:
         interval: seconds between two calls of :meth:`poll` if nothing else happens.
+        left: what :meth:`cancel` could not see ended, for a message; ``""`` if nothing.
     """
 
     interval: float
+    left: str
 
-    def submit(self, job_script: Path, tasks: Sequence[int], resources: Resources) -> None:
-        """Take the tasks over.
+    def clear(self, state: Path, request: Request) -> None:
+        """End what an earlier launcher of these logs left running; before the plan is written.
+
+        Raises:
+            ValueError: if that cannot be done.
+        """
+
+    def submit(self, plan: Plan, request: Request) -> None:
+        """Take the plan's pending tasks over.
 
         Raises:
             ValueError: if they ask for what is not here.
         """
 
-    def poll(self) -> list[int]:
-        """Go on, without waiting; returns the tasks that have ended, well or not, since then."""
+    def poll(self) -> dict[int, str]:
+        """Go on, without waiting.
+
+        Returns:
+            The tasks that have ended, well or not, since then, each with why it left no status
+            (``""`` if that is not known).
+        """
 
     def cancel(self) -> list[int]:
         """End every task, and return those that were running when nothing of them is left."""
@@ -46,6 +61,7 @@ class LocalBackend:
     Memory, time and configuration are a scheduler's affair: they are ignored here.
     """
 
+    left = ""
     interval = 1.0  # the end of a child wakes the launcher at once; this is for the display
 
     def __init__(self) -> None:
@@ -56,8 +72,32 @@ class LocalBackend:
         self._devices: list[list[str]] = []  # per slot, if GPUs were asked for
         self._job_script = Path()
 
-    def submit(self, job_script: Path, tasks: Sequence[int], resources: Resources) -> None:
+    def clear(self, state: Path, request: Request) -> None:
+        """End the array of a ``slurm.pl`` that was killed; processes here end with theirs."""
+        marker = state / ARRAY
+        if not marker.exists():
+            return
+        from espnet_entropy.launch import slurm_queue  # seldom needed, and run.pl starts in a blink
+
+        name = marker.read_text(encoding="utf-8")
+        try:
+            slurm_queue.end_left_behind(
+                name, lambda message: print(f"{request.program}: {message}", file=sys.stderr)
+            )
+        except ValueError as error:
+            raise ValueError(
+                f"a slurm.pl that was killed may have left jobs '{name}' at work on {request.log} "
+                f"({error}); scancel --name {name} where the cluster is, and remove {marker}."
+            ) from None
+        marker.unlink()
+
+    def submit(self, plan: Plan, request: Request) -> None:
         """Queue the tasks: as many at a time as was asked for, CPUs and GPUs allowing."""
+        resources = request.resources
+        if resources.nodes > 1:
+            raise ValueError(
+                f"--num-nodes {resources.nodes}: this is one machine; use slurm.pl for several."
+            )
         limit = resources.max_jobs or max(1, len(os.sched_getaffinity(0)) // resources.threads)
         if resources.gpu:
             visible = visible_gpus()
@@ -71,18 +111,18 @@ class LocalBackend:
                 visible[i : i + per_task] for i in range(0, len(visible) - per_task + 1, per_task)
             ]
             limit = min(limit, len(self._devices)) if resources.max_jobs else len(self._devices)
-        self._job_script = job_script
+        self._job_script = plan.job_script
         self._free = list(range(limit))
-        self._waiting.extend(tasks)
+        self._waiting.extend(plan.pending)
         self._fill()
 
-    def poll(self) -> list[int]:
+    def poll(self) -> dict[int, str]:
         """Reap what has ended and start what waits."""
         ended = [task for task, process in self._running.items() if _exit_info(process)]
         for task in ended:
             self._close(task)
         self._fill()
-        return ended
+        return dict.fromkeys(ended, "")
 
     def cancel(self) -> list[int]:
         """Ask every supervisor to end its task; after the grace time, kill the groups."""

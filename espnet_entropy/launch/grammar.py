@@ -1,4 +1,4 @@
-"""The command line of Kaldi's ``run.pl`` into a typed request."""
+"""The command line of Kaldi's ``run.pl`` and ``slurm.pl`` into a typed request."""
 
 from __future__ import annotations
 
@@ -9,21 +9,26 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-USAGE = (
-    "run.pl [--max-jobs-run N] [--gpu N] [--num-threads N] [--mem X] [--time X] [--config FILE] "
-    "[--resume] [JOB=1:N] LOG COMMAND..."
-)
-HELP = f"""usage: {USAGE}
+USAGE = "[options] [JOB=1:N] LOG COMMAND..."
+HELP = """usage: {program} [options] [JOB=1:N] LOG COMMAND...
 
-Runs a command on this machine, or one per task number with JOB replaced by it in LOG and COMMAND.
+Runs a command {where}, or one per task number with JOB replaced by it in LOG and COMMAND.
 
   --max-jobs-run N   tasks at a time; as many as there is room for if not given
-  --gpu N            GPUs per task
+  --gpu N            GPUs per task (and node)
   --num-threads N    CPU threads per task
   --resume           run only tasks that have not succeeded yet
+{more}"""
+HELP_LOCAL = """\
   --mem, --time, --config
-                     for a scheduler (Slurm): accepted so that one call serves both, but
+                     for a scheduler (slurm.pl): accepted so that one call serves both, but
                      without effect here"""
+HELP_SLURM = """\
+  --num-nodes N      nodes per task; the command is then `srun ...`
+  --mem X            memory per node, 4G; the cluster's default if not given
+  --time X           time limit, 1-12:00:00; the cluster's default if not given
+  --config FILE      conf/slurm.conf in Kaldi's manner: what the options above become for sbatch
+  --max-restarts N   how often a task that exceeded its time starts again (10)"""
 
 # Arguments that reach the shell as they are, so that `cmd \| gzip \> out` works as in Kaldi;
 # every other argument reaches the program unchanged, whatever characters it holds.
@@ -39,24 +44,29 @@ class Resources:
 
     Attributes:
         max_jobs: tasks at a time (``None``: as many as the backend has room for).
-        gpu: GPUs per task.
+        gpu: GPUs per task; per node of it if it has several.
         threads: CPU threads per task.
+        nodes: nodes per task; ``LocalBackend`` has one.
         mem: memory per task as Slurm writes it (``4G``); ``LocalBackend`` ignores it.
         time: time limit as Slurm writes it (``1:00:00``); ``LocalBackend`` ignores it.
         config: a scheduler's own configuration file; ``LocalBackend`` ignores it.
+        max_restarts: how often a scheduler may start a task again that it ended itself;
+            ``LocalBackend`` ignores it.
     """
 
     max_jobs: int | None = None
     gpu: int = 0
     threads: int = 1
+    nodes: int = 1
     mem: str | None = None
     time: str | None = None
     config: str | None = None
+    max_restarts: int = 10
 
 
 @dataclass(frozen=True)
 class Request:
-    """One call of ``run.pl``.
+    """One call of a launcher.
 
     Attributes:
         log: path of the log, with :attr:`name` in it if there are several tasks.
@@ -65,6 +75,7 @@ class Request:
         first, last: the range of task numbers, both included.
         resources: options for the backend.
         resume: run only what has not succeeded yet.
+        program: the launcher's name, for messages.
     """
 
     log: str
@@ -74,6 +85,7 @@ class Request:
     last: int = 1
     resources: Resources = field(default_factory=Resources)
     resume: bool = False
+    program: str = "run.pl"
 
     def fill(self, text: str, task: int) -> str:
         """``text`` with the task's number in the place of its name.
@@ -95,12 +107,13 @@ class Request:
         return " ".join(word if word in OPERATORS else shlex.quote(word) for word in filled)
 
 
-def parse(arguments: Sequence[str], resume: bool = False) -> Request:
-    """Read ``run.pl``'s arguments.
+def parse(arguments: Sequence[str], resume: bool = False, program: str = "run.pl") -> Request:
+    """Read a launcher's arguments.
 
     Args:
         arguments: without the program's name.
         resume: the default of ``--resume``.
+        program: the launcher's name, for messages.
 
     Raises:
         ValueError: for an unknown or incomplete option, a bad range, a missing log or command,
@@ -120,18 +133,20 @@ def parse(arguments: Sequence[str], resume: bool = False) -> Request:
             resume = True
             words.pop(0)
         elif word.startswith("-"):
-            values = _option(values, words)
+            values = _option(values, words, program)
         else:
             break
     if len(words) < 2:
-        raise ValueError(f"{'no command' if words else 'no log file'} given; usage: {USAGE}")
+        raise ValueError(
+            f"{'no command' if words else 'no log file'} given; usage: {program} {USAGE}"
+        )
     log, *command = words
     if name is not None and first != last and name not in log:
         raise ValueError(
             f"log '{log}' lacks '{name}': tasks {first} to {last} would all write this file; "
             f"name it like '{_suggest_log(log, name)}'."
         )
-    return Request(log, tuple(command), name, first, last, values, resume)
+    return Request(log, tuple(command), name, first, last, values, resume, program)
 
 
 def _range(match: re.Match[str]) -> tuple[str, int, int]:
@@ -147,7 +162,7 @@ def _suggest_log(log: str, name: str) -> str:
     return f"{stem}.{name}{suffix}"
 
 
-def _option(values: Resources, words: list[str]) -> Resources:
+def _option(values: Resources, words: list[str], program: str) -> Resources:
     """Take one option and its value off ``words``."""
     option, equals, value = words.pop(0).partition("=")
     key = option.removeprefix("--").replace("-", "_")
@@ -155,19 +170,23 @@ def _option(values: Resources, words: list[str]) -> Resources:
         "max_jobs_run": "max_jobs",
         "gpu": "gpu",
         "num_threads": "threads",
+        "num_nodes": "nodes",
         "mem": "mem",
         "time": "time",
         "config": "config",
+        "max_restarts": "max_restarts",
     }
     if not option.startswith("--") or key not in keys:
-        raise ValueError(f"unknown option '{option}'.{_nearest(option, keys)} Usage: {USAGE}")
+        raise ValueError(
+            f"unknown option '{option}'.{_nearest(option, keys)} Usage: {program} {USAGE}"
+        )
     if not equals:
         if not words:
-            raise ValueError(f"option {option} needs a value; usage: {USAGE}")
+            raise ValueError(f"option {option} needs a value; usage: {program} {USAGE}")
         value = words.pop(0)
     change: dict[str, Any] = {keys[key]: value}
-    if key in ("max_jobs_run", "gpu", "num_threads"):
-        least = 0 if key == "gpu" else 1
+    if key in ("max_jobs_run", "gpu", "num_threads", "num_nodes", "max_restarts"):
+        least = 0 if key in ("gpu", "max_restarts") else 1
         if not value.isascii() or not value.isdigit() or int(value) < least:
             raise ValueError(f"{option}: expected a whole number from {least} on, got '{value}'.")
         change = {keys[key]: int(value)}

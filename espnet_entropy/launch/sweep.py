@@ -31,10 +31,10 @@ from espnet_entropy.launch.sweep_file import (
     keep_copy,
     load_sweep,
 )
-from espnet_entropy.launch.sweep_job import Job, as_options, without_options
+from espnet_entropy.launch.sweep_job import STAGES, Job, as_options, without_options
 from espnet_entropy.launch.sweep_rows import asked_rates, resolve_groups, row_training
 from espnet_entropy.launch.sweep_run import failures, run_jobs
-from espnet_entropy.utils.config import check_choice, read_yaml, write_yaml
+from espnet_entropy.utils.config import check_choice, naming, read_yaml, write_yaml
 from espnet_entropy.utils.files import atomic_write
 
 # What a sweep sets itself in the command of a row
@@ -42,7 +42,8 @@ OWN = (
     *("sweep", "seeds", "budgets", "sweep_jobs", "stage", "stop_stage"),
     *("asr_config", "asr_exp", "asr_tag", "seed", "remake"),
 )
-PREPARATION = ("data", "unit_bpe")  # first and last stage of asr.sh that rows share
+# stages of asr.sh that rows share; the last ones belong to each: STAGES
+PREPARATION = ("data", "prepare", "token_list", "unit_bpe")
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,7 @@ class Settings:
         launcher: a command with the interface of ``run.pl``.
         at_a_time: rows at the same time.
         remake: train rows anew whose configuration has changed.
+        stages: of ``asr.sh``, those of :data:`PREPARATION` and of each row that are asked for.
     """
 
     base: Path
@@ -76,6 +78,7 @@ class Settings:
     launcher: Sequence[str] = ("run.pl",)
     at_a_time: int = 1
     remake: bool = False
+    stages: Sequence[str] = (*PREPARATION, *STAGES)
 
     def __post_init__(self) -> None:
         for name in ("seeds", "budgets"):
@@ -89,21 +92,42 @@ class Settings:
             check_choice(budget, BUDGETS, "budget", "--budgets")
         if self.at_a_time < 1:
             raise ValueError(f"--sweep_jobs: expected at least 1, got {self.at_a_time}.")
+        for name in ("seed", "asr_exp", "asr_tag"):
+            if without_options(list(self.command), (name,)) != list(self.command):
+                raise ValueError(
+                    f"--{name}: a sweep trains many experiments and sets that itself; remove it"
+                    f"{' and use --seeds' if name == 'seed' else ''}."
+                )
+        if any(word.partition("=")[0] == "--seed" for word in self.train_arguments):
+            raise ValueError(
+                "--asr_args: a --seed there would be that of every row, whatever --seeds says; "
+                "remove it and use --seeds."
+            )
+
+    def chosen(self, among: Sequence[str]) -> list[str]:
+        """Those of some stages that are asked for."""
+        return [stage for stage in among if stage in self.stages]
 
 
 @dataclass(frozen=True)
-class Plan:
+class SweepPlan:
     """What a sweep comes down to.
 
     Attributes:
         jobs: every training, in the order of the file; budgets and seeds within a row.
         trainings: content of each ``train.yaml``.
-        described: content of each ``budget.json``; without FLOPs it says the budget alone.
+        described: content of each ``budget.json``; where FLOPs were never measured it says the
+            budget alone.
     """
 
     jobs: list[Job]
     trainings: dict[Path, dict[str, Any]] = field(default_factory=dict)
     described: dict[Path, dict[str, Any]] = field(default_factory=dict)
+
+    def add(self, folder: Path, training: dict[str, Any], described: dict[str, Any]) -> None:
+        """Note the two files of a row and budget."""
+        self.trainings[folder / "train.yaml"] = training
+        self.described[folder / "budget.json"] = described
 
 
 def run_sweep(file: str, places: Sequence[Path], settings: Settings) -> list[str]:
@@ -124,19 +148,39 @@ def run_sweep(file: str, places: Sequence[Path], settings: Settings) -> list[str
     sweep = load_sweep(path)
     root = Path("exp/sweep") / path.stem
     base = read_yaml(settings.base)
-    for row in sweep.rows:  # mistakes in any row show before the data are made
-        row_training(base, row, _units(row, settings))
+    with naming(path):
+        for row in sweep.rows:  # mistakes in any row show before the data are made
+            _refuse_own_options(row)
+            row_training(base, row, _units(row, settings))
     _prepare(sweep, settings)
-    keep_copy(path, root)
-    plan = make_plan(sweep, root, base, settings)
+    stages = settings.chosen(STAGES)
+    if not stages:
+        return []
+    with naming(path):
+        plan = plan_sweep(sweep, root, base, settings)
     refused = _write_plan(plan, settings.remake)
+    if not refused:  # the table goes by the copy: what it says of a row must be what was trained
+        keep_copy(path, root)
     fit = [job for job in plan.jobs if job.config not in refused]
     todo = [job for job in fit if not job.done()]
     if len(todo) < len(plan.jobs):
         done = len(fit) - len(todo)
         logging.info("%s: %d of %d trainings done before", path.stem, done, len(plan.jobs))
-    run_jobs(todo, root, settings.launcher, settings.at_a_time, _remake(settings))
+    further = _remake(settings)
+    if len(stages) < len(STAGES):  # options of this call: the row's own script stays whole
+        further += as_options({"stage": stages[0], "stop_stage": stages[-1]})
+    run_jobs(todo, root, settings.launcher, settings.at_a_time, further)
     return [*refused.values(), *failures(todo)]
+
+
+def _refuse_own_options(row: SweepRow) -> None:
+    for name in sorted(row.options.keys() & set(OWN)):
+        raise ValueError(f"row '{row.name}': options: {name} is what the sweep sets; remove it.")
+    if "--seed" in str(row.options.get("asr_args", "")):
+        raise ValueError(
+            f"row '{row.name}': options: asr_args: a --seed would be that of all its trainings; "
+            "remove it and use --seeds."
+        )
 
 
 def _units(row: SweepRow, settings: Settings) -> str:
@@ -160,7 +204,10 @@ def _prepare(sweep: Sweep, settings: Settings) -> None:
                 f"row '{row.name}': units {units}: no run.sh there; make that recipe (the sweep "
                 "file's first lines say how), or give another --units."
             )
-    stages = {"sweep": "", "stage": PREPARATION[0], "stop_stage": PREPARATION[1]}
+    chosen = settings.chosen(PREPARATION)
+    if not chosen:
+        return
+    stages = {"sweep": "", "stage": chosen[0], "stop_stage": chosen[-1]}
     commands = dict.fromkeys(tuple(as_options(row.options)) for row in sweep.rows)
     for options in commands:
         command = [*_base_command(settings), *as_options(stages), *options, *_remake(settings)]
@@ -171,7 +218,7 @@ def _prepare(sweep: Sweep, settings: Settings) -> None:
             )
 
 
-def make_plan(sweep: Sweep, root: Path, base: Mapping[str, Any], settings: Settings) -> Plan:
+def plan_sweep(sweep: Sweep, root: Path, base: Mapping[str, Any], settings: Settings) -> SweepPlan:
     """Every training with its configuration.
 
     Raises:
@@ -194,44 +241,47 @@ def make_plan(sweep: Sweep, root: Path, base: Mapping[str, Any], settings: Setti
         for budget in settings.budgets
         for seed in settings.seeds
     ]
-    plan = Plan(jobs)
+    plan = SweepPlan(jobs)
     _set_budgets(plan, sweep, rows, root, settings)
     return plan
 
 
 def _set_budgets(
-    plan: Plan, sweep: Sweep, rows: Mapping[str, dict[str, Any]], root: Path, settings: Settings
+    plan: SweepPlan,
+    sweep: Sweep,
+    rows: Mapping[str, dict[str, Any]],
+    root: Path,
+    settings: Settings,
 ) -> None:
-    if "flops" not in settings.budgets:
-        for name, training in rows.items():
-            folder = experiment_dir(root, name, "epochs")
-            plan.trainings[folder / "train.yaml"] = training
-            plan.described[folder / "budget.json"] = {"budget": "epochs"}
-        return
-    for row in sweep.rows:
+    equal = "flops" in settings.budgets
+    for row in sweep.rows if equal else ():
         units = _units(row, settings)
         if units != settings.units:
             raise ValueError(
                 f"row '{row.name}': units {units} with budget flops: all rows have to read the "
                 f"same batches, but the others' are {settings.units}; use --budgets epochs."
             )
-    costs = measure_costs(rows, settings.train_arguments, settings.measured_from, root / "flops")
-    reference = costs[sweep.reference_row.name]
+    # what an earlier call measured still holds for a call that asks for epochs alone
+    arguments, files = settings.train_arguments, settings.measured_from
+    costs = measure_costs(rows, arguments, files, root / "flops", known_only=not equal)
+    standard = sweep.reference_row.name
     for name, training in rows.items():
-        cost = costs[name]
-        for budget in settings.budgets:
-            folder = experiment_dir(root, name, budget)
-            equal = budget == "flops"
-            iterations = same_flops(cost, reference) if equal else cost.iterations
-            fixed = with_iterations(training, iterations, cost) if equal else training
-            plan.trainings[folder / "train.yaml"] = fixed
-            described = describe_budget(budget, iterations, cost, reference)
-            if equal:
-                warn_if_missed(name, described)
-            plan.described[folder / "budget.json"] = described
+        if "epochs" in settings.budgets:
+            described: dict[str, Any] = {"budget": "epochs"}
+            if {name, standard} <= costs.keys():
+                cost, reference = costs[name], costs[standard]
+                described = describe_budget("epochs", cost.iterations, cost, reference)
+            plan.add(experiment_dir(root, name, "epochs"), training, described)
+        if equal:
+            cost, reference = costs[name], costs[standard]
+            iterations = same_flops(cost, reference)
+            described = describe_budget("flops", iterations, cost, reference)
+            warn_if_missed(name, described)
+            fixed = with_iterations(training, iterations, cost)
+            plan.add(experiment_dir(root, name, "flops"), fixed, described)
 
 
-def _write_plan(plan: Plan, remake: bool) -> dict[Path, str]:
+def _write_plan(plan: SweepPlan, remake: bool) -> dict[Path, str]:
     """Write the configurations, but none under a row that was trained with another.
 
     Returns:

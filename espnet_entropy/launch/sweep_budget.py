@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from espnet_entropy.utils.config import from_dict, write_yaml
-from espnet_entropy.utils.files import atomic_write
+from espnet_entropy.utils.files import atomic_write, sha256_file
 
 # Learning-rate schedules in optimizer steps; they stretch with the training.
 SCHEDULED = ("warmup_steps", "total_steps", "num_warmup_steps", "num_training_steps")
@@ -108,6 +108,7 @@ def measure_costs(
     arguments: Sequence[str],
     depends_on: Sequence[Path],
     folder: Path,
+    known_only: bool = False,
 ) -> dict[str, Cost]:
     """The cost of every row, measured once: in one process, since importing ESPnet takes long.
 
@@ -116,11 +117,14 @@ def measure_costs(
         arguments: what ESPnet's training gets besides.
         depends_on: files that decide it too: shapes of the utterances, tokens.
         folder: ``<row>.yaml`` and ``<row>.json`` are kept there.
+        known_only: measure nothing, and leave out the rows that were not measured before.
 
     Raises:
-        ValueError: if measuring fails.
+        ValueError: if measuring fails, or a file of ``depends_on`` is missing.
     """
-    state = [*arguments, *(hashlib.sha256(path.read_bytes()).hexdigest() for path in depends_on)]
+    if known_only and not folder.is_dir():
+        return {}
+    state = [*arguments, *map(_digest, depends_on)]
     missing, costs = {}, {}
     for name, training in trainings.items():
         text = json.dumps([training, state], sort_keys=True)
@@ -133,13 +137,23 @@ def measure_costs(
             costs[name] = from_dict(Cost, known["cost"], str(folder / f"{name}.json"))
         else:
             missing[name] = digest
-            write_yaml(folder / f"{name}.yaml", training)
-    if missing:
+    if missing and not known_only:
+        for name in missing:
+            write_yaml(folder / f"{name}.yaml", trainings[name])
         for name, cost in _measure(folder, list(missing), arguments).items():
             costs[name] = from_dict(Cost, cost, f"FLOPs of row '{name}'")
             with atomic_write(folder / f"{name}.json") as stream:
                 json.dump({"of": missing[name], "cost": cost}, stream, indent=1)
-    return {name: costs[name] for name in trainings}
+    return {name: costs[name] for name in trainings if name in costs}
+
+
+def _digest(path: Path) -> str:
+    try:
+        return sha256_file(path)
+    except FileNotFoundError:
+        raise ValueError(
+            f"{path}: missing, and it decides a row's FLOPs; run the stages before 'train' first."
+        ) from None
 
 
 def _measure(folder: Path, names: Sequence[str], arguments: Sequence[str]) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from espnet_entropy.segmenter.calibrate import CalibrationTable, calibrate_plan
-from espnet_entropy.segmenter.config import Default, Plan, load_plan
+from espnet_entropy.segmenter.config import CalibrationPlan, Default, load_plan
 from espnet_entropy.segmenter.scored import read_scored
 from espnet_entropy.utils.config import check_choice
 
@@ -34,7 +34,9 @@ def calibrate_rows(
     for label in rates:
         check_choice(label, known, "criterion", str(segmenter))
     tables = [
-        calibrate_plan(valid, Plan(Default(label, wanted[0]), [known[label]], list(wanted)))
+        calibrate_plan(
+            valid, CalibrationPlan(Default(label, wanted[0]), [known[label]], list(wanted))
+        )
         for label, wanted in rates.items()
     ]
     if not tables:

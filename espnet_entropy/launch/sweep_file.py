@@ -128,7 +128,12 @@ def find_sweep(name: str, places: Sequence[Path]) -> Path:
     known = sorted(
         {path.stem for place in places for path in (place / "conf/sweep").glob("*.yaml")}
     )
-    check_choice(Path(name).stem, sorted(known), "sweep", "--sweep")
+    if not known:
+        folders = ", ".join(str(place / "conf/sweep") for place in places)
+        raise ValueError(
+            f"--sweep {name}: no such file, and no sweep in {folders}; check the path."
+        )
+    check_choice(Path(name).stem, known, "sweep", "--sweep")
     raise ValueError(f"--sweep {name}: no such file; '{Path(name).stem}' is known by that name.")
 
 

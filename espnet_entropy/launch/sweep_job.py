@@ -139,12 +139,13 @@ class Job:
         texts = [path for path in map(Path, old["inputs"]) if self.directory in path.parents]
         return all((path.parent / "score.json").is_file() for path in texts)
 
-    def last_lines(self, count: int = 10) -> list[str]:
-        """The end of the log."""
-        try:
-            return self.log.read_text(encoding="utf-8", errors="replace").splitlines()[-count:]
-        except FileNotFoundError:
-            return []
+
+def last_lines(log: Path, count: int = 10) -> list[str]:
+    """The end of a log; nothing if it is not there."""
+    try:
+        return log.read_text(encoding="utf-8", errors="replace").splitlines()[-count:]
+    except FileNotFoundError:
+        return []
 
 
 def as_options(options: Mapping[str, object]) -> list[str]:
@@ -163,17 +164,18 @@ def as_options(options: Mapping[str, object]) -> list[str]:
 def without_options(words: list[str], names: tuple[str, ...]) -> list[str]:
     """A command's words without some options, in both forms, ``--x 1`` and ``--x=1``.
 
+    Options and values are told apart as ``utils/options.sh`` does: what follows ``--x`` is its
+    value, dashes or not.
+
     Example:
-        >>> without_options(["asr.sh", "--nj", "2", "--sweep=a"], ("sweep",))
-        ['asr.sh', '--nj', '2']
+        >>> without_options(["asr.sh", "--asr_args", "--seed 3", "--seed=1"], ("seed",))
+        ['asr.sh', '--asr_args', '--seed 3']
     """
-    kept, skip = [], False
-    for word in words:
-        name, equals, _ = word.removeprefix("--").replace("-", "_").partition("=")
-        if skip:
-            skip = False
-        elif word.startswith("--") and name in names:
-            skip = not equals
-        else:
-            kept.append(word)
+    kept, at = [], 0
+    while at < len(words):
+        option, equals, _ = words[at].partition("=")
+        width = 2 if option.startswith("--") and not equals else 1
+        if not (option.startswith("--") and option[2:].replace("-", "_") in names):
+            kept += words[at : at + width]
+        at += width
     return kept

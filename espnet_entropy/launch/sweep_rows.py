@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from espnet_entropy.launch.sweep_file import Sweep, SweepRow, merge
@@ -32,7 +33,8 @@ def row_training(base: Mapping[str, Any], row: SweepRow, units: str) -> dict[str
             ``frontend_conf: model``.
 
     Raises:
-        ValueError: for an unknown key of ours, naming the nearest one.
+        ValueError: for an unknown key of ours, naming the nearest one, or a unit BPE that the row
+            does not say how to make.
     """
     where = f"row '{row.name}': train"
     kept = dict(base)
@@ -49,9 +51,37 @@ def row_training(base: Mapping[str, Any], row: SweepRow, units: str) -> dict[str
             **(training.get("frontend_conf") or {}),
             "model": f"{units}/exp/compressor",
         }
+        _set_unit_bpe(training["frontend_conf"], row, units)
     _set_context(training, base)
     _check_row(row.train, training, where)
     return training
+
+
+def _set_unit_bpe(conf: dict[str, Any], row: SweepRow, units: str) -> None:
+    """The unit BPE that ``asr.sh`` trains for a row, where the row names no other."""
+    if conf.get("criterion") != "unit_bpe" or conf.get("unit_bpe") is not None:
+        return
+    size = row.options.get("unit_bpe_size")
+    if not size:
+        raise ValueError(
+            f"row '{row.name}': criterion unit_bpe of which size? Add to the row "
+            "'options: {unit_bpe_size: 1000}', say, or name a model in frontend_conf: unit_bpe."
+        )
+    conf["unit_bpe"] = unit_bpe_model(units, size)
+
+
+def unit_bpe_model(units: str, size: object) -> str:
+    """Where ``asr.sh`` puts a unit BPE.
+
+    Args:
+        units: the recipe of the units; those beside ``units1`` have a name of their own.
+        size: ``unit_bpe_size``.
+
+    Example:
+        >>> unit_bpe_model("../units1", 1000), unit_bpe_model("../units1_km2000", 1000)
+        ('exp/unit_bpe_1000/unit_bpe.model', 'exp/unit_bpe_km2000_1000/unit_bpe.model')
+    """
+    return f"exp/unit_bpe{Path(units).name.removeprefix('units1')}_{size}/unit_bpe.model"
 
 
 def _carried(encoder: str, conf: Mapping[str, Any]) -> dict[str, Any]:

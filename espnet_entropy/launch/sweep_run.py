@@ -11,11 +11,11 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from espnet_entropy.launch.sweep_job import Job
+from espnet_entropy.launch.sweep_job import Job, last_lines
 from espnet_entropy.utils.files import atomic_write
 
 INTERVAL = 0.5  # seconds between two looks at the jobs
-GRACE = 30.0  # seconds that a cancelled launcher gets to end its tasks
+GRACE = 150.0  # seconds that a cancelled launcher gets to end its tasks; slurm.pl may need 120
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
@@ -33,7 +33,7 @@ def run_jobs(
         root: of the sweep; the launcher's logs go to ``<root>/logs``.
         launcher: a command with the interface of ``run.pl``.
         at_a_time: jobs at the same time.
-        further: options of this call that make no other job (``--remake true``).
+        further: options of this call that make no other job (``--remake true``, stages).
 
     Raises:
         ValueError: if the launcher cannot run them.
@@ -48,27 +48,28 @@ def run_jobs(
     inner = f"exec bash \"$(sed -n 'JOBp' {shlex.quote(str(queue))})\" {shlex.join(further)}"
     command = [*launcher, "--max-jobs-run", str(at_a_time), f"JOB=1:{len(jobs)}"]
     command += [str(root / "logs/JOB.log"), "bash", "-c", inner]
-    # if this process is killed the launcher hears of it and ends its tasks: none is left behind
-    process = subprocess.Popen(
-        command, preexec_fn=_die_with_parent, stderr=subprocess.PIPE, text=True
-    )
+    log = root / "logs/launcher.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    # a file, since a pipe that nobody reads fills up and then holds the launcher
+    with open(log, "wb") as stream:
+        # if this process is killed the launcher hears of it and ends its tasks: none is left behind
+        process = subprocess.Popen(command, preexec_fn=_die_with_parent, stderr=stream)
     try:
         _watch(process, jobs)
     except BaseException:
         process.terminate()
         process.wait(GRACE)
         raise
-    assert process.stderr is not None
-    said = process.stderr.read().strip()
     if all(job.exit_status() is None for job in jobs):
-        raise ValueError(f"no row was run; {shlex.join(launcher)} says: {said or 'nothing'}")
+        said = "\n".join(last_lines(log)).strip() or "nothing"
+        raise ValueError(f"no row was run; {shlex.join(launcher)} says ({log}): {said}")
 
 
 def _die_with_parent() -> None:
     ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
-def _watch(process: subprocess.Popen[str], jobs: Sequence[Job]) -> None:
+def _watch(process: subprocess.Popen[bytes], jobs: Sequence[Job]) -> None:
     """Say which jobs have ended, and how long the rest may take, until the launcher ends."""
     waiting, failed, start = list(jobs), 0, time.monotonic()
     while True:
@@ -110,6 +111,6 @@ def failures(jobs: Sequence[Job]) -> list[str]:
         status = job.exit_status()
         if status != 0:
             how = "did not end" if status is None else f"exit status {status}"
-            lines = "".join(f"\n    {line}" for line in job.last_lines())
+            lines = "".join(f"\n    {line}" for line in last_lines(job.log))
             found.append(f"{job.name}: {how}; {job.log}:{lines}")
     return found

@@ -5,6 +5,9 @@ atomically and last: a task has ended when its status file says so, whatever exi
 scheduler reports. On SIGTERM, SIGINT or SIGHUP, and when the launcher dies, it takes down
 everything that the command started, also in other sessions.
 
+Under Slurm the same task may start several times without the launcher's doing (preemption, a
+node that went away): each start has a status file of its own, and the log goes on.
+
 Run by path and with ``python -I -S``: imports the standard library only.
 """
 
@@ -18,17 +21,25 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from types import FrameType
 from typing import Any, Literal, TypedDict
 
 GRACE = 2.0  # seconds between SIGTERM and SIGKILL
+PATIENCE = 60.0  # seconds until a network file system shows here what another node wrote
 LAUNCHER = "ESPNET_ENTROPY_LAUNCHER"  # environment: process id of the launcher, if it is the parent
+ATTEMPT = "ESPNET_ENTROPY_ATTEMPT"  # environment of the command: "restarts.requeues"
+RANKS = "ESPNET_ENTROPY_RANKS"  # environment of the command: where ranks note that they ended well
 _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36  # linux/prctl.h
 
 
 class TaskPlan(TypedDict):
-    """One entry of ``plan.json``: ``hash`` is that of the command and the folder it runs in."""
+    """One entry of ``plan.json``.
+
+    ``hash`` is that of the command and the folder it runs in; ``ranks`` how many ranks of an
+    ``srun`` have to end well, 0 for any other command.
+    """
 
     log: str
     command: str
@@ -36,10 +47,14 @@ class TaskPlan(TypedDict):
     hash: str
     restarts: int
     threads: int
+    ranks: int
 
 
 class Status(TypedDict):
-    """How a task ended; times in ISO 8601, ``elapsed`` in seconds."""
+    """How a task ended; times in ISO 8601, ``elapsed`` in seconds.
+
+    ``restarts`` counts the launcher's attempts, ``requeues`` the scheduler's within one.
+    """
 
     task: int
     state: Literal["done", "failed", "cancelled"]
@@ -50,6 +65,7 @@ class Status(TypedDict):
     end: str
     elapsed: float
     restarts: int
+    requeues: int
     hash: str
 
 
@@ -59,24 +75,47 @@ def read_plan(state: Path) -> dict[int, TaskPlan]:
     return {int(task): plan for task, plan in content["tasks"].items()}
 
 
-def status_path(state: Path, task: int, restarts: int) -> Path:
-    """The restart count is in the name: what an earlier attempt left is never taken for this."""
-    return state / "status" / f"{task}.{restarts}.json"
+def read_statuses(state: Path, plans: Mapping[int, TaskPlan]) -> dict[int, Status]:
+    """The last status of each task's present attempt; tasks that have none are left out.
 
-
-def read_status(state: Path, task: int, plan: TaskPlan) -> Status | None:
-    """The status of a task's present attempt, or ``None`` if it has not ended."""
+    Attempt and requeue are in the name: what an earlier attempt left, or writes belatedly, is
+    never taken for this one. Listing the folder, rather than asking for names, also makes a
+    network file system look again.
+    """
+    last: dict[int, int] = {}
     try:
-        content = status_path(state, task, plan["restarts"]).read_text(encoding="utf-8")
+        names = os.listdir(state / "status")
     except FileNotFoundError:
-        return None
-    status: Status = json.loads(content)
-    return status if status["hash"] == plan["hash"] else None
+        return {}
+    for name in names:
+        task, restarts, requeues = _numbers(name)
+        if task in plans and plans[task]["restarts"] == restarts:
+            last[task] = max(last.get(task, 0), requeues)
+    found = {}
+    for task, requeues in last.items():
+        path = status_path(state, task, plans[task]["restarts"], requeues)
+        status: Status = json.loads(path.read_text(encoding="utf-8"))
+        if status["hash"] == plans[task]["hash"]:
+            found[task] = status
+    return found
+
+
+def status_path(state: Path, task: int, restarts: int, requeues: int) -> Path:
+    """Where the status of one start of a task is."""
+    return state / "status" / f"{task}.{restarts}.{requeues}.json"
+
+
+def _numbers(name: str) -> tuple[int, int, int]:
+    """Task, restarts and requeues of a status file's name; zeros of any other name."""
+    parts = name.removesuffix(".json").split(".")
+    if len(parts) != 3 or not all(part.isdigit() for part in parts):
+        return 0, 0, 0
+    return int(parts[0]), int(parts[1]), int(parts[2])
 
 
 def write_status(state: Path, status: Status) -> None:
     """Write the status file atomically."""
-    path = status_path(state, status["task"], status["restarts"])
+    path = status_path(state, status["task"], status["restarts"], status["requeues"])
     write_atomic(path, json.dumps(status))
 
 
@@ -140,17 +179,25 @@ def run_task(state: Path, task: int) -> int:
     """Run task ``task`` of the plan in ``state``; returns its exit code."""
     for number in _SIGNALS:
         signal.signal(number, _cancel)
-    start, clock, host = now(), time.monotonic(), os.uname().nodename
-    plan = read_plan(state)[task]
+    start, clock = now(), time.monotonic()
+    host = os.environ.get("SLURMD_NODENAME") or os.uname().nodename
+    plan, requeues = read_plan(state)[task], _requeues()
+    attempt = f"{plan['restarts']}.{requeues}"
     ended: Literal["done", "failed", "cancelled"]
-    with open(plan["log"], "w", encoding="utf-8", errors="surrogateescape") as log:
+    with open(plan["log"], "a", encoding="utf-8", errors="surrogateescape") as log:
         try:
             _adopt_descendants()
+            if not requeues:
+                log.truncate(0)
             log.write(f"# {plan['command']}\n# Running on {host}\n# Started at {start}\n#\n")
             log.flush()
-            code = _run_command(plan, log.fileno())
+            ranks = state / "ranks" / f"{task}.{attempt}"
+            code = _run_command(plan, log.fileno(), {ATTEMPT: attempt, RANKS: str(ranks)})
             _ignore_signals()  # it has ended by itself: only the bookkeeping is left
-            ended, reason = ("failed" if code else "done"), describe(code)
+            reason = describe(code)
+            if code == 0 and (reason := _missing_ranks(ranks, plan["ranks"])):
+                code = 1
+            ended = "failed" if code else "done"
         except _Cancelled as cancelled:
             _kill_descendants()
             code, ended = 128 + cancelled.args[0], "cancelled"
@@ -158,7 +205,6 @@ def run_task(state: Path, task: int) -> int:
         except OSError as error:
             code, ended, reason = 126, "failed", str(error)
         elapsed = time.monotonic() - clock
-        log.seek(0, os.SEEK_END)
         log.write(footer(code, elapsed, reason, plan["threads"]))
     status = Status(
         task=task,
@@ -170,10 +216,17 @@ def run_task(state: Path, task: int) -> int:
         end=now(),
         elapsed=round(elapsed, 3),
         restarts=plan["restarts"],
+        requeues=requeues,
         hash=plan["hash"],
     )
     write_status(state, status)
     return code
+
+
+def _requeues() -> int:
+    """How often Slurm has started this task before; 0 where it is not Slurm that starts it."""
+    inherited = LAUNCHER in os.environ  # a local launcher inside a job that was requeued
+    return 0 if inherited else int(os.environ.get("SLURM_RESTART_COUNT") or 0)
 
 
 def footer(code: int, elapsed: float, reason: str, threads: int) -> str:
@@ -185,9 +238,13 @@ def footer(code: int, elapsed: float, reason: str, threads: int) -> str:
     )
 
 
-def _run_command(plan: TaskPlan, log: int) -> int:
-    environment = dict(os.environ)
-    environment.pop(LAUNCHER, None)
+def _run_command(plan: TaskPlan, log: int, more: Mapping[str, str]) -> int:
+    environment = {**os.environ, **more}
+    if environment.pop(LAUNCHER, None) is None and "SLURM_JOB_ID" in environment:
+        environment["cmd_backend"] = "local"  # egs2/TEMPLATE/cmd.sh: what runs in a job stays there
+        environment["SLURM_KILL_BAD_EXIT"] = "1"  # a rank that fails ends the others
+        # srun of Slurm 22.05 and later does not take it from sbatch
+        environment["SRUN_CPUS_PER_TASK"] = environment.get("SLURM_CPUS_PER_TASK", "1")
     libc = _libc()
 
     def die_with_supervisor() -> None:
@@ -204,6 +261,22 @@ def _run_command(plan: TaskPlan, log: int) -> int:
         preexec_fn=die_with_supervisor,
     )
     return exit_code(process.wait())
+
+
+def _missing_ranks(folder: Path, expected: int) -> str:
+    """Why an ``srun`` that ended with 0 has failed all the same; ``""`` if every rank is there.
+
+    It can lose a rank and say nothing, so each leaves a file behind when it has ended well.
+    """
+    start = time.monotonic()
+    while True:
+        found = {path.name for path in folder.glob("*")}
+        missing = [str(rank) for rank in range(expected) if str(rank) not in found]
+        if not missing:
+            return ""
+        if time.monotonic() - start > PATIENCE:
+            return f"srun ended with 0, but rank(s) {', '.join(missing)} did not end well"
+        time.sleep(0.5)
 
 
 def _libc() -> Any:

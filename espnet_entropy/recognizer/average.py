@@ -13,11 +13,11 @@ from typing import Any
 
 import torch
 
-from espnet_entropy.entropy_lm.export import get_key, load_checkpoint, read_stats
+from espnet_entropy.entropy_lm.export import get_key, load_checkpoint, rank_epochs, read_stats
 
 
 @dataclass(frozen=True)
-class Choice:
+class ChosenWeights:
     """Weights that make a recognizer.
 
     Attributes:
@@ -29,7 +29,7 @@ class Choice:
     record: dict[str, Any]
 
 
-def choose_best(exp: Path, config: Mapping[str, Any], count: int) -> Choice:
+def choose_best(exp: Path, config: Mapping[str, Any], count: int) -> ChosenWeights:
     """The ``count`` best finished epochs by the first of ``best_model_criterion``.
 
     Args:
@@ -45,20 +45,13 @@ def choose_best(exp: Path, config: Mapping[str, Any], count: int) -> Choice:
     where = exp / "config.yaml"
     words = get_key(dict(config), where, list, "best_model_criterion", 0)
     phase, name, mode = (str(word).strip() for word in words)
-    stats = read_stats(exp)
-    values = {
-        epoch: float(phases[phase][name])
-        for epoch, phases in stats.items()
-        if name in phases.get(phase, {})
-    }
+    values = rank_epochs(read_stats(exp), phase, name, mode)
     if not values:
         raise ValueError(
             f"{exp / 'checkpoint.pth'}: no record of {phase}.{name}; finish an epoch of the "
             "training, or name weights: --checkpoint valid.acc.best.pth."
         )
-    sign = 1 if mode == "min" else -1
-    # of equal epochs the earlier one, as ESPnet's record and mend_links have it
-    best = sorted(values, key=lambda epoch: (sign * values[epoch], epoch))[:count]
+    best = list(values)[:count]
     files = [exp / f"{epoch}epoch.pth" for epoch in best]
     missing = [path.name for path in files if not path.is_file()]
     if missing:
@@ -66,7 +59,7 @@ def choose_best(exp: Path, config: Mapping[str, Any], count: int) -> Choice:
             f"{exp}: lacks {', '.join(missing)}, among the {len(best)} best epochs; train with "
             f"keep_nbest_models: {count} or more, or average fewer: --n_average 1."
         )
-    return Choice(
+    return ChosenWeights(
         files,
         {
             "averaged_epochs": best,

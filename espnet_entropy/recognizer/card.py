@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from espnet_entropy import __version__
 
 if TYPE_CHECKING:
-    from espnet_entropy.recognizer.model_dir import Manifest
+    from espnet_entropy.recognizer.model_dir import RecognizerManifest
 
 CARD = """# Speech recognition from groups of units
 
@@ -31,7 +31,7 @@ the training data may bind this model too: see the corpus's own.
 """
 
 
-def recognizer_card(manifest: Manifest, exp: Path, compressor: Path) -> str:
+def recognizer_card(manifest: RecognizerManifest, exp: Path, compressor: Path) -> str:
     """The card in Markdown, from what the manifest says."""
     data = [
         f"{part} set '{said['set']}', {said['utterances']} utterances ({said['fingerprint']})"

@@ -24,7 +24,7 @@ class DecodingConfig:
         length_bonus: added to the score per token.
         ctc_weight: share of the CTC prefix score (0..1); ``None``: 0 for a model without CTC, 1
             for one without decoder, 0.3 for one with both. Above 0 no text has more tokens than
-            groups, and ESPnet's search decodes one utterance at a time, which is many times slower.
+            groups.
 
     Raises:
         ValueError: naming the field.

@@ -19,7 +19,7 @@ from espnet_entropy.utils.files import atomic_write, fingerprint
 from espnet_entropy.utils.grid import SAMPLE_RATE, num_units
 from espnet_entropy.utils.progress import progress
 from espnet_entropy.utils.scp import read_num_samples
-from espnet_entropy.utils.shards import Shards, plan_shards
+from espnet_entropy.utils.shards import Job, Shards, plan_shards
 
 if TYPE_CHECKING:  # torch is imported only where there is something to decode
     from espnet_entropy.recognizer.speech_to_text import SpeechToText
@@ -32,6 +32,7 @@ class DecodeShards(Shards):
 
     def write(self, index: int, done: Mapping[str, Mapping[str, Any]]) -> None:
         """Write the transcripts of one shard; one with ``failed`` says why there is none."""
+        self._sweep(index)
         with atomic_write(self._path(index, self.last)) as stream:
             json.dump(done, stream, ensure_ascii=False)
 
@@ -87,9 +88,10 @@ class DecodeStage:
                 f"{self.scored}: {len(self.arrays)} utterances in scored.scp, of which "
                 f"{len(missing)} have no number of samples; prepare or score the set again."
             )
-        plan = plan_shards({utt: num_units(self.samples[utt]) for utt in self.arrays}, shard_units)
+        lengths = {utt: num_units(self.samples[utt]) for utt in self.arrays}
+        plan = plan_shards(lengths, shard_units)
         key = {"model": self.directory.manifest.fingerprint, "decoding": asdict(self.decoding)}
-        self.shards = DecodeShards(self.out, "text", plan, fingerprint(key))
+        self.shards = DecodeShards(self.out, "text", plan, fingerprint(key), lengths)
 
     def _check_meta(self) -> None:
         meta = read_yaml(self.scored / "meta.yaml")
@@ -103,9 +105,9 @@ class DecodeStage:
                     "(compressor/)."
                 )
 
-    def run(self, job: int = 1, nj: int = 1, device: str = "cpu") -> None:
-        """Decode the unfinished shards of job ``job`` of ``nj``."""
-        pending = self.shards.pending(job, nj)
+    def run(self, job: Job | None = None, device: str = "cpu") -> None:
+        """Decode the unfinished shards of one job; of all, if not given."""
+        pending = self.shards.pending(job)
         if not pending:
             return
         from espnet_entropy.recognizer.speech_to_text import SpeechToText

@@ -20,16 +20,26 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from espnet_entropy.recognizer.config import DecodingConfig
-from espnet_entropy.utils.config import load_config, read_yaml
+from espnet_entropy.utils.config import read_yaml
 from espnet_entropy.utils.files import fingerprint, sha256_file
+from espnet_entropy.utils.model_dir import Kind, open_model_dir
 
 FORMAT = 1
 MANIFEST, CONFIG, WEIGHTS = "recognizer.yaml", "config.yaml", "model.safetensors"
 TOKENS, BPE, UNIT_BPE, COMPRESSOR = "tokens.txt", "bpe.model", "unit_bpe.model", "compressor"
+KIND = Kind(
+    name="recognizer directory",
+    manifest=MANIFEST,
+    parts=(CONFIG, WEIGHTS, TOKENS, COMPRESSOR),
+    format=FORMAT,
+    made_by="stage 'average' of a recipe makes one (egs2/mini_synth/asr1/run.sh makes "
+    "exp/asr_*/recognizer)",
+    usual="exp/asr_*/recognizer",
+)
 
 
 @dataclass(frozen=True)
-class Manifest:
+class RecognizerManifest:
     """Content of ``recognizer.yaml``.
 
     Attributes:
@@ -68,7 +78,7 @@ class RecognizerDirectory:
     """Paths and manifest of a recognizer directory; ``pack`` makes one."""
 
     path: Path
-    manifest: Manifest
+    manifest: RecognizerManifest
 
     @classmethod
     def open(cls, path: str | Path) -> RecognizerDirectory:
@@ -77,26 +87,7 @@ class RecognizerDirectory:
         Raises:
             ValueError: naming what is missing, or a layout of another version.
         """
-        path = Path(path)
-        if not path.is_dir():
-            raise ValueError(
-                f"{path}: no such recognizer directory; stage 'average' of a recipe makes one "
-                "(egs2/mini_synth/asr1/run.sh makes exp/asr_*/recognizer)."
-            )
-        parts = (MANIFEST, CONFIG, WEIGHTS, TOKENS, COMPRESSOR)
-        missing = [name for name in parts if not (path / name).exists()]
-        if missing:
-            raise ValueError(
-                f"{path}: not a recognizer directory: lacks {', '.join(missing)}. Give the "
-                "directory that holds recognizer.yaml (exp/asr_*/recognizer of a recipe)."
-            )
-        manifest = load_config(Manifest, path / MANIFEST)
-        if manifest.format != FORMAT:
-            raise ValueError(
-                f"{path / MANIFEST}: format {manifest.format}, but this version reads format "
-                f"{FORMAT}; use the version of espnet_entropy that wrote it, or pack it anew."
-            )
-        return cls(path, manifest)
+        return cls(Path(path), open_model_dir(Path(path), KIND, RecognizerManifest))
 
     def training_config(self) -> dict[str, Any]:
         """``config.yaml`` with paths that lead into this directory, wherever it is.

@@ -14,7 +14,7 @@ import torch
 from espnet_entropy.compressor.model_dir import ModelDirectory
 from espnet_entropy.entropy_lm.export import get_key
 from espnet_entropy.entropy_lm.storage import load_weights
-from espnet_entropy.recognizer.average import Choice, average, choose_best
+from espnet_entropy.recognizer.average import ChosenWeights, average, choose_best
 from espnet_entropy.recognizer.build import build_model, count_parameters
 from espnet_entropy.recognizer.card import recognizer_card
 from espnet_entropy.recognizer.config import DecodingConfig
@@ -27,8 +27,8 @@ from espnet_entropy.recognizer.model_dir import (
     TOKENS,
     UNIT_BPE,
     WEIGHTS,
-    Manifest,
     RecognizerDirectory,
+    RecognizerManifest,
     files_fingerprint,
 )
 from espnet_entropy.recognizer.record import data_record, training_record
@@ -71,7 +71,7 @@ class Experiment:
     frontend: FrontendConfig
     tokens: list[str]
     compressor: ModelDirectory
-    choice: Choice
+    choice: ChosenWeights
     weights: dict[str, torch.Tensor]
     parameters: dict[str, int]
 
@@ -91,6 +91,11 @@ def read_experiment(
         ValueError: for parts that are missing, damaged, or do not belong together.
     """
     source = exp / "config.yaml"
+    if not source.is_file():
+        raise ValueError(
+            f"{source}: no such file; expected the output directory of bin/asr_train. Run stage "
+            "'train' first."
+        )
     config = read_yaml(source)
     tokens = [str(token) for token in get_key(config, source, list, "token_list")]
     conf = get_key(config, source, dict, "frontend_conf")
@@ -107,7 +112,7 @@ def read_experiment(
     if checkpoint is None:
         choice = choose_best(exp, config, n_average)
     else:
-        choice = Choice([exp / checkpoint], {"checkpoint": checkpoint})
+        choice = ChosenWeights([exp / checkpoint], {"checkpoint": checkpoint})
     weights = average(choice.files)
     load_weights(model, weights, ", ".join(map(str, choice.files)), "recognizer")
     return Experiment(config, frontend, tokens, model_dir, choice, weights, count_parameters(model))
@@ -118,6 +123,11 @@ def _compressor(frontend: FrontendConfig, given: str | Path | None, source: Path
         raise ValueError(
             f"{source}: frontend_conf names no model directory, without which no waveform can be "
             "recognized; give --compressor ../units1/exp/compressor."
+        )
+    if given is None and not Path(str(frontend.model)).is_dir():
+        raise ValueError(
+            f"{source}: frontend_conf: model: {frontend.model}: no such directory; run this where "
+            "the training ran, or give the model directory: --compressor DIR."
         )
     return given or str(frontend.model)
 
@@ -170,7 +180,7 @@ def pack(
         stream.write(safetensors.torch.save(read.weights))
     asked = read.frontend.asked
     assert asked is not None, "resolved"
-    manifest = Manifest(
+    manifest = RecognizerManifest(
         format=FORMAT,
         fingerprint=files_fingerprint(out),
         tokenizer=str(read.frontend.tokenizer),

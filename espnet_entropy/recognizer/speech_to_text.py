@@ -28,7 +28,7 @@ from espnet_entropy.utils.grid import FRAME_LENGTH, SAMPLE_RATE, UNIT_RATE
 # Of one batch: units, padding included (6 minutes of speech), and utterances. Larger ones were not
 # faster on a CPU; on a GPU the decoder's steps are what takes time, whatever they hold.
 BATCH_UNITS = 20_000
-BATCH_UTTERANCES = 64
+BATCH_UTTERANCES = 32
 
 
 @dataclass(frozen=True)

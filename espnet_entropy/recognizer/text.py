@@ -33,6 +33,7 @@ def text_joiner(config: Mapping[str, Any], where: str) -> Joiner:
         processor.Load(str(config.get("bpemodel")))
     except (OSError, RuntimeError) as error:
         raise ValueError(
-            f"{where}: bpemodel: {config.get('bpemodel')}: missing or damaged; pack it again."
+            f"{where}: bpemodel: {config.get('bpemodel')}: missing or damaged; "
+            "copy it again, or make it anew (stage 'token_list', then 'average')."
         ) from error
     return lambda tokens: str(processor.DecodePieces(tokens))

@@ -8,7 +8,7 @@ import logging
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from espnet_entropy.compressor.batch import list_inputs, open_output
+from espnet_entropy.compressor.batch import list_inputs, open_output, refuse_if_all_failed
 from espnet_entropy.corpora.audio import load_audio
 from espnet_entropy.recognizer.speech_to_text import SpeechToText
 from espnet_entropy.utils.failures import FailureLog
@@ -44,11 +44,7 @@ def transcribe_files(args: argparse.Namespace) -> int:
                 limit = recognize.decoding.max_length
                 logging.warning("%s: cut after %d tokens; raise --max_length", utt, limit)
             print(_line(utt, transcript, args.json), file=out, flush=True)
-        if utts and len(failures.failed) == len(utts):  # before an output file appears
-            first = [f"  {utt}: {why}" for utt, why in list(failures.failed.items())[:5]]
-            raise ValueError(
-                "transcribe: no input could be read. The first ones:\n" + "\n".join(first)
-            )
+        refuse_if_all_failed(failures, len(utts))  # before an output file appears
     failures.close(len(utts))
     return len(failures.failed)
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from espnet_entropy.segmenter.config import Plan, SegmenterConfig, check_rate
+from espnet_entropy.segmenter.config import CalibrationPlan, SegmenterConfig, check_rate
 from espnet_entropy.segmenter.scored import ScoredSet
 from espnet_entropy.segmenter.search import (
     REACHABLE,
@@ -168,7 +168,7 @@ class CalibrationTable:
         return load_config(cls, path)
 
 
-def calibrate_plan(scored: ScoredSet, plan: Plan) -> CalibrationTable:
+def calibrate_plan(scored: ScoredSet, plan: CalibrationPlan) -> CalibrationTable:
     """Calibrate every criterion of ``plan`` at every rate, and the curves between.
 
     A criterion without a threshold gets one entry, at the rate it makes.

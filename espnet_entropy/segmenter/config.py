@@ -225,7 +225,7 @@ class Default:
 
 
 @dataclass(frozen=True)
-class Plan:
+class CalibrationPlan:
     """Content of ``conf/segmenter.yaml``: what to calibrate.
 
     Attributes:
@@ -278,10 +278,10 @@ def check_rate(rate: float) -> float:
     return rate
 
 
-def load_plan(path: str | Path) -> Plan:
+def load_plan(path: str | Path) -> CalibrationPlan:
     """Read ``conf/segmenter.yaml``.
 
     Raises:
         ValueError: naming the file and the key.
     """
-    return load_config(Plan, path)
+    return load_config(CalibrationPlan, path)

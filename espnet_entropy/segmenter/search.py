@@ -26,6 +26,10 @@ UNIFORM_STEPS = 20_000  # rates that are tried for ``uniform``: 0.0025 Hz apart
 PRICE_STEPS = 2_000  # prices below the lowest score that are tried for ``planned``
 
 
+class UnreachableRateError(ValueError):
+    """A criterion cannot make the rate on this set; says what it can make."""
+
+
 @dataclass(frozen=True)
 class Calibration:
     """A criterion with the threshold(s) that give a rate.
@@ -67,7 +71,7 @@ def calibrate(
         num_clusters: codebook size K, for thresholds as H / ln K.
 
     Raises:
-        ValueError: if the criterion cannot reach the rate, naming what it can reach.
+        UnreachableRateError: if the criterion cannot reach the rate, naming what it can reach.
 
     Example:
         >>> ramp = np.stack([np.arange(100), np.arange(100) / 100], 1).astype(np.float32)
@@ -114,7 +118,7 @@ class Search:
         if abs(achieved - target) > REACHABLE * target:
             low, high = self.limits()
             if not low <= target <= high:
-                raise ValueError(
+                raise UnreachableRateError(
                     f"criterion '{self._config.label}' cannot make {target:g} groups per second on "
                     f"this set: the maximum is {high:.2f} Hz, the minimum {low:.2f} Hz. Choose a "
                     "rate between them, or change min_group / max_group."
@@ -130,7 +134,7 @@ class Search:
         """A criterion without a threshold makes the rate it makes."""
         achieved = self.rate(self._config)
         if abs(achieved - target) > REACHABLE * target:
-            raise ValueError(
+            raise UnreachableRateError(
                 f"criterion '{self._config.label}' has no threshold: it makes {achieved:.2f} Hz "
                 f"here, not {target:g}; 'uniform' and 'random' can be had at any rate."
             )

@@ -122,6 +122,11 @@ class UnitBPE:
             ValueError: for an unreadable dump or a vocabulary that leaves no room for merges.
         """
         scored, out = Path(scored), Path(out)
+        if not (scored / "scored.scp").is_file():
+            raise ValueError(
+                f"{scored}/scored.scp: no such file; expected a scored dump. Run stage "
+                "'score_entropy'."
+            )
         meta = read_yaml(scored / "meta.yaml")
         if not (
             isinstance(meta.get("num_clusters"), int) and isinstance(meta.get("tokenizer"), str)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +17,13 @@ from espnet_entropy.utils.ark import read_entries, split
 from espnet_entropy.utils.failures import FailureLog
 from espnet_entropy.utils.files import atomic_write
 from espnet_entropy.utils.grid import num_units
-from espnet_entropy.utils.scp import read_num_samples, read_scp, write_scp
+from espnet_entropy.utils.scp import (
+    format_line,
+    in_order,
+    join_tables,
+    read_num_samples,
+    read_table,
+)
 
 
 @dataclass(frozen=True)
@@ -36,7 +43,8 @@ class Limits:
     def __post_init__(self) -> None:
         if self.min_units < 1 or (self.max_units is not None and self.max_units < self.min_units):
             raise ValueError(
-                f"expected 1 <= min_units <= max_units, got {self.min_units} and {self.max_units}."
+                f"min_units {self.min_units}, max_units {self.max_units}: expected 1 <= min_units "
+                "<= max_units; correct --min_units or --max_units."
             )
 
     def problem(self, units: int, text: str | None) -> str | None:
@@ -54,7 +62,7 @@ class Limits:
         return None
 
 
-def prepare(
+def prepare_set(
     scored: str | Path,
     text: str | Path,
     out: str | Path,
@@ -79,31 +87,37 @@ def prepare(
     """
     scored, out = Path(scored), Path(out)
     limits = limits or Limits()
-    if not (scored / "scored.scp").is_file():
-        raise ValueError(f"{scored}/scored.scp: no such file; run the recipe's units1 first.")
-    entries, samples = read_entries(scored / "scored.scp"), read_num_samples(scored)
-    texts = read_scp(text, allow_empty=True)
+    for name in ("scored.scp", "meta.yaml"):
+        if not (scored / name).is_file():
+            raise ValueError(f"{scored}/{name}: no such file; run the recipe's units1 first.")
+    entries = in_order(read_entries(scored / "scored.scp"), scored / "scored.scp")
+    samples, texts = read_num_samples(scored), read_table(text, allow_empty=True)
+    lacking = [utt for utt, _, number in join_tables(entries, samples) if number is None]
+    if lacking:
+        raise ValueError(f"{scored}/utt2num_samples: lacks utterance '{lacking[0]}' of scored.scp.")
     skipped = FailureLog("prepare", out / "skipped", max_failed)
-    shapes: dict[str, str] = {}
-    for utt in entries:
-        if utt not in samples:
-            raise ValueError(f"{scored}/utt2num_samples: lacks utterance '{utt}' of scored.scp.")
-        units = num_units(samples[utt])
-        problem = limits.problem(units, texts.get(utt))
-        if problem is None:
-            shapes[utt] = f"{units},2"
-        else:
-            skipped.add(utt, problem)
-    (out / "meta.yaml").unlink(missing_ok=True)  # not whole from here until the last line
-    skipped.close(len(entries))
     rebase = _Rebase(scored)
-    write_scp(out / "scored.scp", {utt: rebase(entries[utt]) for utt in shapes})
-    write_scp(out / "text", {utt: texts[utt] for utt in shapes})
-    write_scp(out / "utt2num_samples", {utt: samples[utt] for utt in shapes})
-    write_scp(out / "speech_shape", shapes)
+    kept = 0
+    (out / "meta.yaml").unlink(missing_ok=True)  # not whole from here until the last line
+    with ExitStack() as stack:
+        names = ("scored.scp", "text", "utt2num_samples", "speech_shape")
+        files = [stack.enter_context(atomic_write(out / name)) for name in names]
+        both = zip(join_tables(entries, samples), join_tables(entries, texts), strict=True)
+        for (utt, where, number), (_, _, words) in both:
+            assert number is not None, utt
+            units = num_units(number)
+            problem = limits.problem(units, words)
+            if problem is not None:
+                skipped.add(utt, problem)
+                continue
+            values = (rebase(where), words, number, f"{units},2")
+            for file, value in zip(files, values, strict=True):
+                file.write(format_line(utt, value))
+            kept += 1
+        skipped.close(len(entries))
     with atomic_write(out / "meta.yaml", "wb") as stream, open(scored / "meta.yaml", "rb") as meta:
         shutil.copyfileobj(meta, stream)
-    return len(shapes)
+    return kept
 
 
 class _Rebase:

@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 
-from espnet_entropy.entropy_lm.export import read_stats
+from espnet_entropy.entropy_lm.export import rank_epochs, read_stats
 from espnet_entropy.utils.files import atomic_write
 
 
@@ -55,12 +55,10 @@ def mend_links(directory: str | Path, criteria: Sequence[Sequence[str]]) -> None
     directory = Path(directory)
     stats = read_stats(directory)
     for phase, name, mode in ([word.strip() for word in words] for words in criteria):
-        sign = 1 if mode == "min" else -1
-        found = {epoch: s[phase][name] for epoch, s in stats.items() if name in s.get(phase, {})}
-        values = {epoch: sign * float(value) for epoch, value in found.items()}
+        ranked = rank_epochs(stats, phase, name, mode)
         link = directory / f"{phase}.{name}.best.pth"
-        best = f"{min(values, key=lambda e: (values[e], e))}epoch.pth" if values else None
-        if best is None or not (directory / best).is_file():
+        best = f"{next(iter(ranked), None)}epoch.pth"
+        if not (directory / best).is_file():
             continue
         if not link.is_symlink() or os.readlink(link) != best:
             temporary = link.with_name(f".{link.name}.tmp")

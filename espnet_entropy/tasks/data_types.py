@@ -1,7 +1,9 @@
-"""Our archives as ESPnet's data types: ``scored`` and ``units``, read without kaldiio.
+"""Our archives as ESPnet's data types: ``scored`` and ``units``, read without kaldiio; and texts.
 
 ``--train_data_path_and_name_and_type dump/scored/train/scored.scp,speech,scored``. ESPnet's own
 ``kaldi_ark`` reads the same files, but chooses a reader by their content, one of which unpickles.
+ESPnet's ``text`` is a dict, here a large file stays on disk. With these, a process that reads data
+holds the lines of no file.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ import numpy as np
 from espnet_entropy.segmenter.scored import check_scored
 from espnet_entropy.utils.ark import Arrays
 from espnet_entropy.utils.config import read_yaml
+from espnet_entropy.utils.scp import read_table
 
 
 class ScoredReader(Mapping[str, np.ndarray]):
@@ -87,13 +90,22 @@ class UnitsReader(Mapping[str, np.ndarray]):
         return len(self._arrays)
 
 
+def read_text(path: str) -> Mapping[str, str]:
+    """``<key> <text>`` lines, for ESPnet's type ``text``.
+
+    Raises:
+        ValueError: as :func:`espnet_entropy.utils.scp.read_table`.
+    """
+    return read_table(path, allow_empty=True)
+
+
 def read_entry(where: str) -> np.ndarray:
     """The array at ``<archive>:<offset>``, for ESPnet's iterable data set."""
     return Arrays({"": where}, "data")[""]
 
 
 def register_data_types() -> None:
-    """Make ``scored`` and ``units`` known to ESPnet's data sets; may be called again."""
+    """Make ``scored``, ``units`` and our ``text`` known to ESPnet; may be called again."""
     from espnet2.train import dataset, iterable_dataset
 
     ours = {
@@ -104,4 +116,5 @@ def register_data_types() -> None:
     # ESPnet takes the first name that the type begins with, and it has one called 'score'
     dataset.DATA_TYPES.clear()
     dataset.DATA_TYPES.update(ours | theirs)
+    dataset.DATA_TYPES["text"].update(func=read_text, kwargs=[])
     iterable_dataset.DATA_TYPES.update(dict.fromkeys(ours, read_entry))

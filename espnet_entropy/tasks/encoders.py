@@ -32,7 +32,7 @@ NOT_IN_CONTEXT = ("input_size", "interctc_use_conditioning", "ctc_trim")
 T = TypeVar("T")
 
 
-class GroupEncoder(AbsEncoder):  # type: ignore[misc]  # espnet2 has no types
+class ESPnetGroupEncoder(AbsEncoder):  # type: ignore[misc]  # espnet2 has no types
     """(unit, group id) to one vector per group, with an encoder over the groups if asked for.
 
     Args:
@@ -89,7 +89,7 @@ class GroupEncoder(AbsEncoder):  # type: ignore[misc]  # espnet2 has no types
         return vectors, num_groups, None
 
 
-class CALEEncoder(GroupEncoder):
+class CALEEncoder(ESPnetGroupEncoder):
     """``encoder: cale``.
 
     Args:
@@ -106,7 +106,7 @@ class CALEEncoder(GroupEncoder):
         super().__init__(CALE(config, masking.num_embeddings), config.width, masking, **context)
 
 
-class UnitPoolingEncoder(GroupEncoder):
+class UnitPoolingEncoder(ESPnetGroupEncoder):
     """``encoder: unit_pooling``: the mean, maximum or attention of a group's embeddings.
 
     With criterion ``original`` or ``dedup`` and a context it is an embedding under a Conformer.

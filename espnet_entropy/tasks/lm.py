@@ -18,9 +18,12 @@ from espnet2.tasks.lm import LMTask, lm_choices
 from espnet_entropy.entropy_lm.config import lm_config
 from espnet_entropy.entropy_lm.model import EntropyLM
 from espnet_entropy.entropy_lm.packing import check_packed
+from espnet_entropy.tasks.batches import LeanBatches
+from espnet_entropy.tasks.check_call import CheckedCall
 from espnet_entropy.tasks.checkpoints import atomic_checkpoints, mend_links
 from espnet_entropy.tasks.data_types import register_data_types
 from espnet_entropy.tasks.schedulers import register_scheduler
+from espnet_entropy.utils.config import naming
 
 
 class ESPnetEntropyLM(AbsLM):  # type: ignore[misc]  # espnet2 has no types
@@ -48,7 +51,7 @@ class ESPnetEntropyLM(AbsLM):  # type: ignore[misc]  # espnet2 has no types
         return self.lm(input), None
 
 
-class EntropyLMTask(LMTask):  # type: ignore[misc]
+class EntropyLMTask(CheckedCall, LeanBatches, LMTask):  # type: ignore[misc]
     """ESPnet's LM task; what it saves is whole or absent, even after SIGKILL."""
 
     @classmethod
@@ -59,7 +62,8 @@ class EntropyLMTask(LMTask):  # type: ignore[misc]
             ValueError: for lines that were packed for another ``lm_conf``.
         """
         if args.lm == "entropy_lm":
-            config = lm_config(args.lm_conf, 1, "lm_conf")
+            with naming(args.config):
+                config = lm_config(args.lm_conf, 1, "lm_conf")
             paths = [args.train_data_path_and_name_and_type, args.valid_data_path_and_name_and_type]
             for path, _, _ in itertools.chain(*paths):
                 check_packed(path, config, "lm_conf")

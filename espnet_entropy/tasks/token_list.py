@@ -77,7 +77,8 @@ def train_bpe(sentences: list[str], size: int, where: str = "text") -> bytes:
     needed = len({char for sentence in sentences for char in sentence}) + 4
     if size < needed:
         raise ValueError(
-            f"{where}: {size} BPE pieces cannot hold its characters; expected at least {needed}."
+            f"{where}: {size} BPE pieces cannot hold its characters; expected at least {needed}: "
+            "raise --size, or take characters (--type char)."
         )
     options: dict[str, Any] = {}
     if len(sentences) > MAX_SENTENCES:

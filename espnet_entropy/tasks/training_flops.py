@@ -15,14 +15,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from espnet2.train.distributed_utils import DistributedOption
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode, conv_flop_count
 
 from espnet_entropy.cale.encoder import CALE
 from espnet_entropy.cale.pooling import GroupPooling
 from espnet_entropy.launch.sweep_budget import Cost
-from espnet_entropy.tasks.asr import UnitASRTask
 
 SAMPLED = 8  # batches, at equal distances in ESPnet's order, which is that of their length
 
@@ -82,6 +80,9 @@ def measure(config: Path, arguments: Sequence[str]) -> Cost:
     Raises:
         ValueError: for an iterator that makes no batches beforehand, or a wrong configuration.
     """
+    # here, for it takes 15 s of CPU, and counting needs nothing of it
+    from espnet_entropy.tasks.asr import UnitASRTask
+
     with tempfile.TemporaryDirectory() as folder:
         words = ["--config", str(config), *arguments, "--output_dir", folder, "--ngpu", "0"]
         args = UnitASRTask.get_parser().parse_args([*words, "--num_workers", "0"])
@@ -94,6 +95,10 @@ def measure(config: Path, arguments: Sequence[str]) -> Cost:
 
 
 def _measure(args: argparse.Namespace) -> Cost:
+    from espnet2.train.distributed_utils import DistributedOption
+
+    from espnet_entropy.tasks.asr import UnitASRTask
+
     torch.manual_seed(0)
     model = UnitASRTask.build_model(args).train()
     factory = UnitASRTask.build_iter_factory(

@@ -14,6 +14,8 @@ import torch
 
 from espnet_entropy.cale.config import CaleConfig, PoolingConfig
 from espnet_entropy.entropy_lm.export import load_checkpoint
+from espnet_entropy.tasks.batches import LeanBatches
+from espnet_entropy.tasks.check_call import CheckedCall
 from espnet_entropy.tasks.checkpoints import atomic_checkpoints, mend_links
 from espnet_entropy.tasks.ctc import check_feasible, ctc_modules, guard_ctc
 from espnet_entropy.tasks.data_types import ScoredReader, register_data_types
@@ -23,7 +25,8 @@ from espnet_entropy.tasks.frontend import UnitFrontend
 from espnet_entropy.tasks.frontend_conf import Source, dump_source, resolve_frontend
 from espnet_entropy.tasks.masking import MaskingConfig
 from espnet_entropy.tasks.schedulers import register_scheduler
-from espnet_entropy.utils.scp import read_scp
+from espnet_entropy.utils.config import naming
+from espnet_entropy.utils.scp import read_table
 
 FRONTEND = "units"
 ENCODERS: dict[str, tuple[type, type]] = {
@@ -43,7 +46,7 @@ def register(frontend_choices: Any, encoder_choices: Any) -> None:
     register_scheduler()
 
 
-class UnitTask:
+class UnitTask(CheckedCall, LeanBatches):
     """Mixed in before ESPnet's ``ASRTask`` or ``STTask``.
 
     What it saves is whole or absent, even after SIGKILL.
@@ -58,11 +61,12 @@ class UnitTask:
         Raises:
             ValueError: for settings, dumps or models that do not belong together.
         """
-        cls.said = prepare(args, dump_sources(args) if args.frontend == FRONTEND else ())
+        with naming(args.config):
+            cls.said = settle(args, dump_sources(args) if args.frontend == FRONTEND else ())
+            if args.frontend == FRONTEND:
+                cls.check_ctc(args)
         for path in args.init_param:  # ESPnet would run what a foreign pickle says
             load_checkpoint(Path(path.split(":")[0]))
-        if args.frontend == FRONTEND:
-            cls.check_ctc(args)
         with atomic_checkpoints():
             super().main_worker(args)  # type: ignore[misc]
         if not torch.distributed.is_initialized() or torch.distributed.get_rank() == 0:
@@ -71,12 +75,12 @@ class UnitTask:
     @classmethod
     def build_model(cls, args: argparse.Namespace) -> Any:
         """ESPnet's model, with its CTC guarded; called for training and for inference."""
-        for line in cls.said + prepare(args):  # here: in main_worker logging was not set up yet
+        for line in cls.said + settle(args):  # here: in main_worker logging was not set up yet
             logging.warning(line)
         cls.said = []
-        model = super().build_model(args)  # type: ignore[misc]
-        if args.frontend == FRONTEND:
-            for ctc in ctc_modules(model):
+        with naming(getattr(args, "config", None)):
+            model = super().build_model(args)  # type: ignore[misc]
+            for ctc in ctc_modules(model) if args.frontend == FRONTEND else ():
                 guard_ctc(ctc)
         return model
 
@@ -108,7 +112,7 @@ class UnitTask:
             return np.asarray(process(utt, {"text": text})["text"])
 
         if process is not None:
-            text = read_scp(paths["text"], allow_empty=True)
+            text = read_table(paths["text"], allow_empty=True)
             warning = check_feasible(ScoredReader(paths["speech"]), text, num_groups, tokens)
             if warning:
                 # not logging.warning: that would set logging up before ESPnet does
@@ -126,7 +130,7 @@ def dump_sources(args: argparse.Namespace) -> list[Source]:
     return [dump_source(path) for path, name, kind in items if name == "speech" and kind != "sound"]
 
 
-def prepare(args: argparse.Namespace, dumps: Sequence[Source] = ()) -> list[str]:
+def settle(args: argparse.Namespace, dumps: Sequence[Source] = ()) -> list[str]:
     """Settle what ``frontend: units`` and our encoders ask for; in place, and once.
 
     Args:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-FEATURES = ("mfcc", "hubert", "wavlm", "wav2vec2")
+FEATURES = ("mfcc", "hubert", "wavlm", "wav2vec2", "mel_encoder")
 QUANTIZERS = ("kmeans",)
 NUM_CLUSTERS = 200  # where a codebook is fitted and nothing else is said
 
@@ -55,12 +55,13 @@ class TokenizerConfig:
 
     Attributes:
         features: kind of features.
-        features_conf: options of those features (``MfccConfig`` or ``SpeechModelConfig``).
+        features_conf: options of those features (``MfccConfig``, ``SpeechModelConfig`` or
+            ``MelEncoderOptions``).
         quantizer: kind of quantizer.
         quantizer_conf: how it is fitted, or which ready one is taken.
     """
 
-    features: Literal["mfcc", "hubert", "wavlm", "wav2vec2"] = "mfcc"
+    features: Literal["mfcc", "hubert", "wavlm", "wav2vec2", "mel_encoder"] = "mfcc"
     features_conf: dict[str, Any] = field(default_factory=dict)
     quantizer: Literal["kmeans"] = "kmeans"
     quantizer_conf: KMeansConfig = field(default_factory=KMeansConfig)

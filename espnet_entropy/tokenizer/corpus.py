@@ -18,7 +18,7 @@ from espnet_entropy.utils.config import write_yaml
 from espnet_entropy.utils.grid import SAMPLE_RATE
 from espnet_entropy.utils.progress import progress
 from espnet_entropy.utils.scp import read_num_samples, write_scp
-from espnet_entropy.utils.shards import ShardedArk, plan_shards
+from espnet_entropy.utils.shards import Job, ShardedArk, plan_shards
 
 T = TypeVar("T")
 
@@ -29,8 +29,7 @@ def tokenize_corpus(
     model: str | Path,
     data: str | Path,
     out: str | Path,
-    job: int = 1,
-    nj: int = 1,
+    job: Job | None = None,
     device: str = "cpu",
 ) -> None:
     """Make the unfinished shards of one job; call :func:`merge_units` after all jobs.
@@ -39,8 +38,7 @@ def tokenize_corpus(
         model: directory of the tokenizer.
         data: formatted data directory (``wav.scp``, ``utt2num_samples``).
         out: where ``units.scp`` and its archives go.
-        job: which job this is, from 1.
-        nj: number of jobs; the result does not depend on it.
+        job: whose shards; all, if not given. The result does not depend on it.
         device: where to compute.
 
     Raises:
@@ -48,9 +46,9 @@ def tokenize_corpus(
             another tokenizer; a bad utterance is listed as failed, not raised.
     """
     ark = _sharded(model, data, out)
-    mine = ark.pending(job, nj)
+    mine = ark.pending(job)
     if not mine:
-        logging.info("%s: all shards of job %d/%d are finished", out, job, nj)
+        logging.info("%s: nothing left to do here", out)
         return
     corpus = DataDir.read(data)
     tokenizer = Tokenizer.from_pretrained(model, device)
@@ -60,7 +58,7 @@ def tokenize_corpus(
             bar.update(len(utts))
             return on_audio(corpus, utts, tokenizer.batch)
 
-        ark.run(make, job, nj)
+        ark.run(make, mine)
 
 
 def merge_units(
@@ -123,5 +121,6 @@ def on_audio(
 
 
 def _sharded(model: str | Path, data: str | Path, out: str | Path) -> ShardedArk:
-    shards = plan_shards(read_num_samples(data), SHARD_SAMPLES)
-    return ShardedArk(out, "units", shards, str(read_description(model)["fingerprint"]))
+    lengths = read_num_samples(data)
+    shards = plan_shards(lengths, SHARD_SAMPLES)
+    return ShardedArk(out, "units", shards, str(read_description(model)["fingerprint"]), lengths)

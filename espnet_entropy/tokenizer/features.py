@@ -83,7 +83,7 @@ def build_features(
     """Build features from their name and options.
 
     Args:
-        name: ``mfcc``, ``hubert``, ``wavlm`` or ``wav2vec2``.
+        name: one of ``tokenizer.config.FEATURES``.
         conf: the options, ``features_conf`` of ``conf/tokenizer.yaml``.
         device: where to compute (``cpu``, ``cuda``, ``cuda:1``); MFCC always takes the CPU.
         directory: what a model path that begins with ``./`` is relative to.
@@ -98,6 +98,11 @@ def build_features(
         from espnet_entropy.tokenizer.mfcc import Mfcc, MfccConfig
 
         return Mfcc(from_dict(MfccConfig, conf, "features_conf"))
+    if name == "mel_encoder":
+        from espnet_entropy.tokenizer.mel_features import MelEncoderFeatures, MelEncoderOptions
+
+        options = from_dict(MelEncoderOptions, conf, "features_conf")
+        return MelEncoderFeatures(options, device, directory)
     from espnet_entropy.tokenizer.speech_model import SpeechModelConfig, SpeechModelFeatures
 
     config = from_dict(SpeechModelConfig, conf, "features_conf")

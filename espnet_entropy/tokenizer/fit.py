@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 
@@ -30,7 +30,7 @@ from espnet_entropy.utils.files import atomic_write, fingerprint
 from espnet_entropy.utils.grid import SAMPLE_RATE, num_units
 from espnet_entropy.utils.progress import progress
 from espnet_entropy.utils.scp import read_num_samples
-from espnet_entropy.utils.shards import ShardedArk, plan_shards
+from espnet_entropy.utils.shards import Job, ShardedArk, plan_shards
 
 
 class TokenizerFit:
@@ -69,13 +69,13 @@ class TokenizerFit:
         )
         self.work = self.out / "fit"
         shards = plan_shards(lengths, SHARD_SAMPLES)
-        self.ark = ShardedArk(self.work, "frames", shards, self.key)
+        self.ark = ShardedArk(self.work, "frames", shards, self.key, lengths)
 
-    def extract(self, job: int = 1, nj: int = 1) -> None:
-        """Sample the frames of the unfinished shards of one job."""
+    def extract(self, job: Job | None = None) -> None:
+        """Sample the frames of the unfinished shards of one job; of all, if not given."""
         if is_finished(self.out, self.key):
             return
-        mine = self.ark.pending(job, nj)
+        mine = self.ark.pending(job)
         corpus = DataDir.read(self.data)
         with progress((), "features", total=sum(len(self.ark.shards[i]) for i in mine)) as bar:
 
@@ -86,7 +86,7 @@ class TokenizerFit:
                         frames = frames[self._sample(utt, len(frames))]
                     yield utt, frames
 
-            self.ark.run(make, job, nj)
+            self.ark.run(make, mine)
 
     def run(self, max_failed: float = 0.05) -> Tokenizer:
         """Do what is left of the extraction, fit, and write the tokenizer.
@@ -148,7 +148,7 @@ def is_finished(out: str | Path, key: str) -> bool:
     )
 
 
-def choose_utterances(lengths: dict[str, int], config: KMeansConfig) -> dict[str, int]:
+def choose_utterances(lengths: Mapping[str, int], config: KMeansConfig) -> Mapping[str, int]:
     """A seeded choice of about ``max_hours`` of audio, at least one utterance, order kept.
 
     Args:

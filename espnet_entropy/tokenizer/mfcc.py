@@ -5,9 +5,8 @@ bands from 20 Hz, lifter 22) at a 10 ms hop; here the hop is the 20 ms of every 
 The one departure: a constant is added to each band before the logarithm, so that digital
 silence and 16-bit rounding noise give the same, stable cepstra.
 
-There are no matrix products in here: a frame's 39 numbers are the same to the last bit whether
-it is computed alone, in a stream or in a whole utterance (BLAS picks its summation order by the
-shape of the whole matrix).
+There are no matrix products in here either (see ``tokenizer.bands``): a frame's 39 numbers are
+the same to the last bit whether it is computed alone, in a stream or in a whole utterance.
 
 Legend: N frames, T samples.
 """
@@ -20,17 +19,14 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-import torch
 
+from espnet_entropy.tokenizer.bands import band_power
 from espnet_entropy.utils.config import to_dict
 from espnet_entropy.utils.files import fingerprint
 from espnet_entropy.utils.grid import FRAME_LENGTH, FRAME_SHIFT, SAMPLE_RATE, num_units
 
 NUM_CEPSTRA = 13
 NUM_BANDS = 23
-FFT_SIZE = 512
-LOW_FREQUENCY = 20.0  # Hz
-PRE_EMPHASIS = 0.97
 LIFTER = 22.0
 # Rounding to 16 bits leaves about 1e-7 in a band; ten times that hides it and hides dither.
 BAND_FLOOR = 1e-6
@@ -93,9 +89,9 @@ class Mfcc:
         Returns:
             (N, 39) float32, N = ``num_units(T)``.
         """
-        rows = _with_differences(cepstra(wav), start=True, end=True)
+        rows = with_differences(cepstra(wav), start=True, end=True)
         if self.config.normalize == "utterance":
-            return _normalize_utterance(rows)
+            return normalize_utterance(rows)
         if self.config.normalize == "causal":
             return _RunningNormalization()(rows)
         return rows
@@ -149,7 +145,7 @@ class MfccStream:
         self._samples = self._samples[len(new) * FRAME_SHIFT :]
         self._rows = np.concatenate([self._rows, new])
         start = self._origin == 0
-        rows = _with_differences(self._rows, start, end)
+        rows = with_differences(self._rows, start, end)
         first = self._origin + (0 if start else LOOK_AHEAD)
         rows = rows[self._done - first :]
         self._done += len(rows)
@@ -174,63 +170,24 @@ def cepstra(wav: np.ndarray) -> np.ndarray:
 
 def _cepstra_of(frames: np.ndarray) -> np.ndarray:
     """(n, 400) windows of samples to (n, 13) cepstra, row by row alike for every n."""
-    window, rise, fall, starts, transform = _constants()
-    frames = frames - frames.mean(axis=1, keepdims=True)
-    padded = torch.zeros(len(frames), FFT_SIZE)  # torch's memory is aligned alike for every n
-    work = padded.numpy()
-    work[:, 1:FRAME_LENGTH] = frames[:, 1:] - np.float32(PRE_EMPHASIS) * frames[:, :-1]
-    work[:, 0] = np.float32(1 - PRE_EMPHASIS) * frames[:, 0]
-    work[:, :FRAME_LENGTH] *= window
-    spectrum = torch.fft.rfft(padded).numpy()  # ten times as fast as numpy's
-    power = spectrum.real**2 + spectrum.imag**2
-    # Between the centres of two neighbouring bands every bin belongs to both: a rising share to
-    # the upper, a falling one to the lower. Two sums per gap replace a matrix product.
-    rising = np.add.reduceat(power * rise, starts, axis=1)[:, :-1]
-    falling = np.add.reduceat(power * fall, starts, axis=1)[:, :-1]
-    bands = np.ascontiguousarray((rising[:, :-1] + falling[:, 1:]).T)  # (bands, n)
-    logs = np.log(bands + np.float32(BAND_FLOOR))
+    logs = np.log(band_power(frames, NUM_BANDS) + np.float32(BAND_FLOOR))
     result = np.zeros((NUM_CEPSTRA, len(frames)), np.float32)
-    for column, band in zip(transform, logs, strict=True):
+    for column, band in zip(cosines(NUM_BANDS), logs, strict=True):
         result += column[:, None] * band
     return np.asarray(result.T)
 
 
-@lru_cache(maxsize=1)
-def _constants() -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Window (400,), rising and falling band weights (257,), gap starts, transform (23, 13)."""
-    position = np.arange(FRAME_LENGTH)
-    window = (0.5 - 0.5 * np.cos(2 * np.pi * position / (FRAME_LENGTH - 1))) ** 0.85
-
-    bins = np.arange(FFT_SIZE // 2 + 1) * SAMPLE_RATE / FFT_SIZE
-    low, high = _mel(np.array([LOW_FREQUENCY, SAMPLE_RATE / 2]))
-    centres = np.linspace(low, high, NUM_BANDS + 2)
-    mel = _mel(bins)
-    gap = np.clip(np.searchsorted(centres, mel, side="right") - 1, 0, NUM_BANDS)
-    rise = (mel - centres[gap]) / (centres[1] - centres[0])
-    inside = (mel > low) & (mel < high)
-    # One start per gap and one more, at the Nyquist bin, that closes the last gap.
-    starts = np.append(np.searchsorted(gap, np.arange(NUM_BANDS + 1)), len(bins) - 1)
-    assert np.all(np.diff(starts) > 0), starts  # reduceat needs every gap to hold a bin
-
+@lru_cache(maxsize=4)
+def cosines(num_bands: int) -> np.ndarray:
+    """(num_bands, 13) float32: what the logarithm of each band adds to the liftered cepstra."""
     order = np.arange(NUM_CEPSTRA)
-    angle = np.pi * (np.arange(NUM_BANDS)[:, None] + 0.5) * order / NUM_BANDS
-    scale = np.where(order == 0, np.sqrt(1 / NUM_BANDS), np.sqrt(2 / NUM_BANDS))
+    angle = np.pi * (np.arange(num_bands)[:, None] + 0.5) * order / num_bands
+    scale = np.where(order == 0, np.sqrt(1 / num_bands), np.sqrt(2 / num_bands))
     lifter = 1 + 0.5 * LIFTER * np.sin(np.pi * order / LIFTER)
-    transform = np.cos(angle) * scale * lifter
-    return (
-        window.astype(np.float32),
-        np.where(inside, rise, 0.0).astype(np.float32),
-        np.where(inside, 1 - rise, 0.0).astype(np.float32),
-        starts,
-        transform.astype(np.float32),
-    )
+    return np.asarray(np.cos(angle) * scale * lifter, dtype=np.float32)
 
 
-def _mel(hertz: np.ndarray) -> np.ndarray:
-    return np.asarray(1127.0 * np.log1p(hertz / 700.0))
-
-
-def _with_differences(rows: np.ndarray, start: bool, end: bool) -> np.ndarray:
+def with_differences(rows: np.ndarray, start: bool, end: bool) -> np.ndarray:
     """Append first and second differences to (n, 13) cepstra.
 
     Beyond a true end of the audio (``start``, ``end``) the last row is repeated; at an end
@@ -262,7 +219,7 @@ def _difference(rows: np.ndarray, start: bool, end: bool) -> np.ndarray:
     return np.asarray(near * np.float32(0.1) + far * np.float32(0.2))
 
 
-def _normalize_utterance(rows: np.ndarray) -> np.ndarray:
+def normalize_utterance(rows: np.ndarray) -> np.ndarray:
     """(N, 39) with mean 0 and variance 1 over the utterance; constant columns become 0."""
     if len(rows) == 0:
         return rows

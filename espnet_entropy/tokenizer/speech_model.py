@@ -107,7 +107,7 @@ class SpeechModelFeatures:
         shares = self._device.type != "cpu" and self._dtype == torch.float32 and not config.chunk
         self.batch_noise = BATCH_NOISE if shares else 0.0
         self._share_batches = bool(shares)
-        self.latency = math.inf if config.chunk is None else _ChunkPlan(config).latency
+        self.latency = math.inf if config.chunk is None else ChunkPlan(config).latency
         options = {key: value for key, value in self.conf.items() if key != "model"}
         options |= {"features": name, "version": 1, "do_normalize": self._normalize}
         weights = {key: value.numpy() for key, value in self._model.state_dict().items()}
@@ -128,7 +128,7 @@ class SpeechModelFeatures:
             return np.zeros((0, self.dim), np.float32)
         if self.config.chunk is None:
             return self._forward([wav])[0]
-        plan = _ChunkPlan(self.config)
+        plan = ChunkPlan(self.config)
         pieces = [self.window(wav, index, plan, count) for index in range(plan.chunks(count))]
         return np.concatenate(pieces)
 
@@ -180,7 +180,7 @@ class SpeechModelFeatures:
         Raises:
             ValueError: as :meth:`streaming`.
         """
-        return ChunkStream(self.streaming(), _ChunkPlan(self.config))
+        return ChunkStream(self.streaming(), ChunkPlan(self.config))
 
     def save_model(self, directory: Path) -> dict[str, Any]:
         """Copy the blocks in use to ``directory/model`` (safetensors); the options that change."""
@@ -188,7 +188,7 @@ class SpeechModelFeatures:
         return {"model": "./model", "do_normalize": self._normalize}
 
     def window(
-        self, wav: np.ndarray, index: int, plan: _ChunkPlan, count: int, origin: int = 0
+        self, wav: np.ndarray, index: int, plan: ChunkPlan, count: int, origin: int = 0
     ) -> np.ndarray:
         """Frames (n, D) of chunk ``index`` of an utterance of ``count`` frames.
 
@@ -208,9 +208,14 @@ class SpeechModelFeatures:
         """(T,) waveforms of one length to (N, D) frames each."""
         prepared = [normalize(wav) if self._normalize else wav for wav in wavs]
         batch = torch.from_numpy(np.stack(prepared)).to(self._device, self._dtype)  # (B, T)
-        with torch.inference_mode(), _reproducible():
-            frames = self._model(batch).last_hidden_state  # (B, N, D)
+        with torch.inference_mode(), reproducible():
+            frames = self._frames(batch)
         return list(frames.float().cpu().numpy())
+
+    def _frames(self, batch: torch.Tensor) -> torch.Tensor:
+        """(B, T) waveforms on the device to (B, N, D) frames."""
+        frames: torch.Tensor = self._model(batch).last_hidden_state
+        return frames
 
 
 class ChunkStream:
@@ -221,7 +226,7 @@ class ChunkStream:
         plan: where chunks begin and end.
     """
 
-    def __init__(self, features: SpeechModelFeatures, plan: _ChunkPlan) -> None:
+    def __init__(self, features: SpeechModelFeatures, plan: ChunkPlan) -> None:
         self._features, self._plan = features, plan
         self._samples = np.zeros(0, np.float32)
         self._origin = 0  # frame at which _samples begin
@@ -250,7 +255,7 @@ class ChunkStream:
         return np.concatenate(pieces)
 
 
-class _ChunkPlan:
+class ChunkPlan:
     """Which frames each chunk gives, and which it sees; in frames from the start."""
 
     def __init__(self, config: SpeechModelConfig) -> None:
@@ -289,7 +294,7 @@ def normalize(wav: np.ndarray) -> np.ndarray:
 
 
 @contextmanager
-def _reproducible() -> Iterator[None]:
+def reproducible() -> Iterator[None]:
     """True float32 and fixed algorithms: units agree between machines and between runs."""
     before = torch.get_float32_matmul_precision()
     torch.set_float32_matmul_precision("highest")

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 import os
+import resource
 import stat
 import struct
 import weakref
@@ -19,29 +20,41 @@ from typing import Any
 
 import numpy as np
 
-from espnet_entropy.utils.scp import read_scp
+from espnet_entropy.utils.scp import Check, read_table
+from espnet_entropy.utils.table import Streamed
+from espnet_entropy.utils.table_scan import Values
 
 MATRICES: dict[bytes, np.dtype[Any]] = {b"FM ": np.dtype("<f4"), b"DM ": np.dtype("<f8")}
 INTEGER: np.dtype[Any] = np.dtype(
     [("size", "i1"), ("value", "<i4")]
 )  # Kaldi puts the size before each one
 HEADER = 15  # bytes of a matrix's header, the longest
-OPEN_FILES = 32
+OPEN_FILES = 512  # at most, and a quarter of what the process may open
 
 
-def read_entries(scp: str | Path) -> dict[str, str]:
+def read_entries(scp: str | Path) -> Mapping[str, str]:
     """``<key> <archive>:<offset>`` lines, in file order.
 
     Raises:
         ValueError: naming file and key, for another shape of line or a pipe.
     """
-    entries = read_scp(scp)
-    for key, where in entries.items():
+
+    def check(key: str, where: str) -> None:
         try:
             split(where)
         except ValueError as error:
             raise ValueError(f"{scp}: {key}: {where}: {error}") from None
-    return entries
+
+    return read_table(scp, check=Check(check, _are_entries))
+
+
+def _are_entries(values: Values) -> np.ndarray:
+    """What :func:`split` surely accepts: up to 19 digits behind a colon, and no pipe in front."""
+    digits = values.digits(20)
+    colon = values.last - digits
+    numbered = (digits > 0) & (digits < 20) & (values.text[colon] == ord(":"))
+    fit: np.ndarray = numbered & (colon > values.first) & (values.text[values.first] != ord("|"))
+    return fit
 
 
 def split(where: str) -> tuple[str, int]:
@@ -58,11 +71,11 @@ def split(where: str) -> tuple[str, int]:
     return path, int(offset)
 
 
-class Arrays(Mapping[str, np.ndarray]):
+class Arrays(Streamed[np.ndarray]):
     """The arrays of an scp file, each read when it is asked for: matrices or int32 vectors.
 
-    Archives stay open, the last ``OPEN_FILES`` of them. Reads share no position: forked workers
-    may use one object.
+    Archives stay open, the last ``OPEN_FILES`` that were read. Reads share no position: forked
+    workers may use one object.
 
     Args:
         entries: key to ``<archive>:<offset>``.
@@ -74,7 +87,7 @@ class Arrays(Mapping[str, np.ndarray]):
 
     def __init__(self, entries: Mapping[str, str], name: str | Path) -> None:
         self.entries, self.name = entries, name
-        self._open: dict[str, int] = {}  # path to descriptor, the latest opened last
+        self._open: dict[str, int] = {}  # path to descriptor, the latest read last
         weakref.finalize(self, _close, self._open)
 
     @classmethod
@@ -87,12 +100,15 @@ class Arrays(Mapping[str, np.ndarray]):
         return cls(read_entries(scp), scp)
 
     def __getitem__(self, key: str) -> np.ndarray:
-        """The array of ``key``: (N, D) float32 or float64, or (N,) int32.
+        """The array of ``key``, as :meth:`load_at` gives it."""
+        return self.load_at(key, self.entries[key])
+
+    def load_at(self, key: str, where: str) -> np.ndarray:
+        """The array at ``<archive>:<offset>``: (N, D) float32 or float64, or (N,) int32.
 
         Raises:
             ValueError: naming file, key and what lies there instead.
         """
-        where = self.entries[key]
         try:
             path, offset = split(where)
             return _read(self._descriptor(path), offset)
@@ -102,20 +118,34 @@ class Arrays(Mapping[str, np.ndarray]):
             reason = str(error)
         raise ValueError(f"{self.name}: {key}: {where}: {reason}")
 
+    def __contains__(self, key: object) -> bool:
+        return key in self.entries
+
     def __iter__(self) -> Iterator[str]:
         return iter(self.entries)
+
+    def pairs(self) -> Iterator[tuple[str, np.ndarray]]:
+        """Keys and arrays, in the order of the entries."""
+        return ((key, self.load_at(key, where)) for key, where in self.entries.items())
 
     def __len__(self) -> int:
         return len(self.entries)
 
     def _descriptor(self, path: str) -> int:
-        if path not in self._open:
-            if len(self._open) >= OPEN_FILES:
+        descriptor = self._open.pop(path, None)
+        if descriptor is None:
+            if len(self._open) >= _most_open():
                 os.close(self._open.pop(next(iter(self._open))))
             # not blocking: a FIFO is refused below instead of being waited for
             descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-            self._open[path] = descriptor
-        return self._open[path]
+        self._open[path] = descriptor
+        return descriptor
+
+
+def _most_open() -> int:
+    """Archives that one object keeps open: there are others, and a limit to all together."""
+    limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return OPEN_FILES if limit == resource.RLIM_INFINITY else max(1, min(OPEN_FILES, limit // 4))
 
 
 def _close(descriptors: dict[str, int]) -> None:

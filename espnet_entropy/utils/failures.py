@@ -8,6 +8,16 @@ from pathlib import Path
 from espnet_entropy.utils.files import atomic_write
 
 
+def reason_text(reason: str | Exception) -> str:
+    """One line; the type of an exception that says nothing.
+
+    Example:
+        >>> reason_text(OSError("disk\\nfull")), reason_text(MemoryError())
+        ('disk full', 'MemoryError')
+    """
+    return " ".join(str(reason).split()) or type(reason).__name__
+
+
 class FailureLog:
     """Collects utterances that had to be skipped, each with its reason.
 
@@ -32,7 +42,7 @@ class FailureLog:
 
     def add(self, utt: str, reason: str | Exception) -> None:
         """Note that ``utt`` is skipped because of ``reason``."""
-        message = " ".join(str(reason).split())
+        message = reason_text(reason)
         self.failed[utt] = message
         logging.warning("%s: skipped %s: %s", self.stage, utt, message)
 

@@ -4,19 +4,22 @@ The plan depends on the list of utterances and their sizes alone, never on what 
 already finished nor on the number of jobs. A shard is a pair of files, ``ark`` and
 ``scp``; the ``scp`` appears last and atomically, so "it exists" means "it is whole".
 A run that was killed redoes the shard it was in, and the result is the same.
+Which job makes which shards is planned by size, over all sets of a stage (:class:`Job`).
 """
 
 from __future__ import annotations
 
+import heapq
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import kaldiio
 import numpy as np
 
-from espnet_entropy.utils.failures import FailureLog
+from espnet_entropy.utils.failures import FailureLog, reason_text
 from espnet_entropy.utils.files import atomic_write, fingerprint, sha256_file
+from espnet_entropy.utils.scp import split_line
 
 Results = Iterable[tuple[str, np.ndarray | Exception]]
 
@@ -45,6 +48,50 @@ def plan_shards(sizes: Mapping[str, int], shard_size: int) -> list[list[str]]:
     return shards
 
 
+class Job:
+    """One of ``nj`` jobs that share the shards of one set after another.
+
+    Each shard goes to the job that has least so far, the largest of a set first. Every job comes
+    to the same plan by itself; no job gets more than the mean plus one shard, counted over all
+    sets, so none is the last one for long. It remembers what it has shared out: ask it once per
+    set.
+
+    Args:
+        number: which job this is, from 1.
+        nj: how many there are.
+
+    Raises:
+        ValueError: if there is no such job.
+
+    Example:
+        >>> first, second = Job(1, 2), Job(2, 2)
+        >>> first.share([5, 5, 2]), second.share([5, 5, 2])
+        ([0, 2], [1])
+        >>> first.share([1]), second.share([1])  # of the next set: the second has less to do
+        ([], [0])
+    """
+
+    def __init__(self, number: int = 1, nj: int = 1) -> None:
+        if not 1 <= number <= nj:
+            raise ValueError(f"job: expected 1..{nj}, got {number}.")
+        self.number, self.nj = number, nj
+        self._loads = [(0, index) for index in range(nj)]  # a heap
+
+    def share(self, sizes: Sequence[int]) -> list[int]:
+        """Indices, in order, of this job's shards of the next set.
+
+        Args:
+            sizes: of the set's shards, in whatever adds up.
+        """
+        mine = []
+        for index in sorted(range(len(sizes)), key=lambda i: -sizes[i]):
+            load, job = self._loads[0]
+            heapq.heapreplace(self._loads, (load + sizes[index], job))
+            if job == self.number - 1:
+                mine.append(index)
+        return sorted(mine)
+
+
 class Shards:
     """The plan of a corpus in ``<dir>/shards/<name>.<i>.<suffix>``, and what of it is finished.
 
@@ -54,6 +101,7 @@ class Shards:
         shards: the plan of :func:`plan_shards`.
         key: fingerprint of whatever decides the content (tokenizer, LM); kept beside the
             shards. Shards of another key or plan are stale: :meth:`pending` refuses them.
+        sizes: size of each utterance, for sharing out; all alike if not given.
 
     Attributes:
         last: suffix of the file that is written last: its presence says that a shard is whole.
@@ -61,23 +109,34 @@ class Shards:
 
     last = "scp"
 
-    def __init__(self, directory: str | Path, name: str, shards: list[list[str]], key: str) -> None:
+    def __init__(
+        self,
+        directory: str | Path,
+        name: str,
+        shards: list[list[str]],
+        key: str,
+        sizes: Mapping[str, int] | None = None,
+    ) -> None:
         self.directory, self.name, self.shards = Path(directory), name, shards
         self.key = fingerprint({"key": key, "shards": shards})
+        self.sizes = _totals(shards, sizes) if sizes else [len(shard) for shard in shards]
 
     def _path(self, index: int, suffix: str) -> Path:
         return self.directory / "shards" / f"{self.name}.{index + 1}.{suffix}"
 
-    def pending(self, job: int = 1, nj: int = 1) -> list[int]:
-        """Indices of the unfinished shards of job ``job`` of ``nj`` (1-based).
+    def _sweep(self, index: int) -> None:
+        """Remove what killed runs left half written; no other job writes this shard."""
+        for left in (self.directory / "shards").glob(f".{self.name}.{index + 1}.*.tmp"):
+            left.unlink(missing_ok=True)
+
+    def pending(self, job: Job | None = None) -> list[int]:
+        """Indices of the unfinished shards of a job; of all, if not given.
 
         Raises:
             ValueError: if the directory holds shards of another plan or model.
         """
-        if not 1 <= job <= nj:
-            raise ValueError(f"job: expected 1..{nj}, got {job}.")
         self._check_key()
-        mine = range(job - 1, len(self.shards), nj)
+        mine = (job or Job()).share(self.sizes)
         return [i for i in mine if not self._path(i, self.last).is_file()]
 
     def _check_key(self) -> None:
@@ -105,6 +164,17 @@ class Shards:
             )
 
 
+def _totals(shards: list[list[str]], sizes: Mapping[str, int]) -> list[int]:
+    """Size of each shard; looks up only what is not in the order of the shards."""
+    rest = iter(sizes.items())
+    totals = [0] * len(shards)
+    for index, shard in enumerate(shards):
+        for utt in shard:
+            name, size = next(rest, (None, 0))
+            totals[index] += size if name == utt else sizes[utt]
+    return totals
+
+
 class ShardedArk(Shards):
     """Kaldi archives ``<dir>/shards/<name>.<i>.{ark,scp}`` and their merged ``<dir>/<name>.scp``.
 
@@ -113,17 +183,19 @@ class ShardedArk(Shards):
         name: ``units``, ``scored``, …
         shards: the plan of :func:`plan_shards`.
         key: as :class:`Shards`.
+        sizes: as :class:`Shards`.
     """
 
     def write(self, index: int, results: Results) -> None:
         """Write one shard; an utterance that comes with an exception is listed as failed."""
+        self._sweep(index)
         ark, scp = self._path(index, "ark"), self._path(index, "scp")
         lines: list[str] = []
         failed: dict[str, str] = {}
         with atomic_write(ark, "wb") as stream:
             for utt, result in results:
                 if isinstance(result, Exception):
-                    failed[utt] = " ".join(str(result).split())
+                    failed[utt] = reason_text(result)
                     continue
                 stream.write(f"{utt} ".encode())
                 lines.append(f"{utt} {ark}:{stream.tell()}\n")
@@ -167,13 +239,14 @@ class ShardedArk(Shards):
         with atomic_write(self.directory / f"{self.name}.sha256") as stream:
             stream.writelines(f"{digest}\n" for digest in digests)
 
-    def run(self, make: Callable[[list[str]], Results], job: int = 1, nj: int = 1) -> None:
-        """Make and write every pending shard of this job with ``make(utterances)``."""
-        for index in self.pending(job, nj):
+    def run(
+        self, make: Callable[[list[str]], Results], pending: Iterable[int] | None = None
+    ) -> None:
+        """Make and write the shards ``pending``, or all such, with ``make(utterances)``."""
+        for index in self.pending() if pending is None else pending:
             self.write(index, make(self.shards[index]))
 
 
 def _read_pairs(path: Path) -> dict[str, str]:
     """``<utt> <rest of the line>`` lines, in order."""
-    lines = path.read_text(encoding="utf-8").splitlines()
-    return {utt: rest for utt, rest in (line.split(maxsplit=1) for line in lines)}
+    return dict(map(split_line, path.read_text(encoding="utf-8").splitlines()))

@@ -1,6 +1,5 @@
 """The ASR driver from a scored dump to its report; and what makes a stage stale."""
 
-import importlib.util
 import json
 import os
 import subprocess
@@ -9,15 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from toy_compressor import assemble, make_parts
+from toy_recognizer import write_dump
 
 from espnet_entropy.utils.scp import read_scp, write_scp
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
 ROOT = Path(__file__).resolve().parents[2]
-HELPERS = ROOT / "test/espnet_entropy/recognizer/toy_recognizer.py"
-spec = importlib.util.spec_from_file_location("toy_recognizer", HELPERS)
-helpers = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(helpers)
 
 RUN = f"""#!/usr/bin/env bash
 cd "$(dirname "${{BASH_SOURCE[0]}}")"
@@ -54,8 +51,8 @@ def recipe(tmp_path_factory):
     (asr / "conf").mkdir(parents=True)
     parts = root / "parts"
     parts.mkdir()
-    helpers.toy.make_parts(parts)
-    helpers.toy.assemble(parts).rename(units / "exp/compressor")
+    make_parts(parts)
+    assemble(parts).rename(units / "exp/compressor")
     rng = np.random.default_rng(0)
     for name, count in SETS.items():
         words = {f"{name}{i}": "AB BA" if i % 2 else "BA" for i in range(count)}
@@ -67,7 +64,7 @@ def recipe(tmp_path_factory):
             for utt in words
             if utt != "test2"
         }
-        helpers.write_dump(units / "dump/scored" / name, scored, units / "exp/compressor")
+        write_dump(units / "dump/scored" / name, scored, units / "exp/compressor")
     (units / "run.sh").write_text("#!/usr/bin/env bash\necho units1 is asked >&2\n")
     (asr / "run.sh").write_text(RUN)
     for script in (units / "run.sh", asr / "run.sh"):

@@ -7,35 +7,15 @@ import sys
 from pathlib import Path
 
 import pytest
-import torch
-import transformers
+from miniatures import librispeech, mls
+from small_speech_model import save_speech_model
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "test/espnet_entropy/corpora"))
-from miniatures import librispeech, mls  # noqa: E402
-
 pytestmark = pytest.mark.slow
 TOKENIZER = """features: hubert
 features_conf: {{model: {model}, layer: 1}}
 quantizer_conf: {{num_clusters: 8}}
 """
-
-
-def small_hubert(path):
-    """Two random blocks on HuBERT's grid."""
-    torch.manual_seed(0)
-    config = transformers.HubertConfig(
-        hidden_size=32,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        intermediate_size=64,
-        conv_dim=(16,) * 7,
-        num_conv_pos_embeddings=16,
-        num_conv_pos_embedding_groups=4,
-    )
-    transformers.HubertModel(config).save_pretrained(path)
-    transformers.Wav2Vec2FeatureExtractor(do_normalize=False).save_pretrained(path)
-    return path
 
 
 def recipe(corpus, path):
@@ -61,7 +41,7 @@ def run(path, *words, **env):
 
 def test_from_the_official_layout_to_units(tmp_path):
     path = recipe("librispeech", tmp_path / "recipe")
-    model = small_hubert(tmp_path / "hubert")
+    model = save_speech_model(tmp_path / "hubert")
     (path / "conf/tokenizer.yaml").write_text(TOKENIZER.format(model=model))
     corpus = librispeech(tmp_path / "corpus", seconds=0.6)
     damaged = corpus / "LibriSpeech/train-clean-100/19/121100/19-121100-0001.flac"

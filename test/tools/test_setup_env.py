@@ -55,6 +55,17 @@ def setup(tree, path, *words, **env):
     )
 
 
+def test_a_linked_environment_is_left_alone(tree, tool_path, tmp_path):
+    others = tmp_path / "others" / ".venv"
+    script(others / "bin" / "python", "echo 3.11.7")
+    (tree / ".venv").symlink_to(others)
+    tool_path.joinpath("readlink").symlink_to(shutil.which("readlink"))
+    done = setup(tree, tool_path)
+    assert done.returncode == 1
+    assert f"ESPNET_ENTROPY_PYTHON={others}/bin/python" in done.stderr
+    assert (others / "bin" / "python").is_file()
+
+
 def test_no_python_at_all(tree, tool_path):
     done = setup(tree, tool_path)
     assert done.returncode == 1

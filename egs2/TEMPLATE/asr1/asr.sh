@@ -36,7 +36,7 @@ option max_failed       str  0.05  "largest tolerated share of utterances that f
 option sweep            str  ""    "train and score every row of conf/sweep/NAME.yaml, here or in the template, and make its table"
 option seeds            list 1     "of a sweep's rows"
 option budgets          list epochs "of a sweep's rows: epochs (as configured), flops (as many as its reference row)"
-option sweep_jobs       int  1     "rows of a sweep at the same time"
+option sweep_jobs       int  1     "rows of a sweep at the same time; each has its own --ngpu GPUs, so never more than these allow"
 # shellcheck disable=SC2034  # read by utils/options.sh
 option_program=./run.sh # shown by --help and in errors
 parse_options "$@"
@@ -53,31 +53,26 @@ token_list=exp/token_list${kind}/${token_type}
 if [ "${token_type}" = bpe ]; then token_list+="_${bpe_size}"; fi
 config_name=$(basename "${asr_config}" .yaml)
 asr_exp=${asr_exp:-exp/asr_${config_name#train_asr_}${asr_tag:+_${asr_tag}}}
-
-device=cpu piece_gpu=() distributed=()
-if [ "${ngpu}" -gt 0 ]; then device=cuda piece_gpu=(--gpu 1); fi
-if [ "${ngpu}" -gt 1 ]; then distributed=(--multiprocessing_distributed true); fi # DDP, not DataParallel
-
-in_pieces() { # NAME COMMAND ARGS...: as nj pieces, then merged
-    # shellcheck disable=SC2154,SC2086  # long_cmd: a command and its options
-    ${long_cmd} "${piece_gpu[@]}" JOB=1:"${nj}" "${asr_exp}/logs/$1.JOB.log" "${@:2}" --job JOB --nj "${nj}"
-    "${@:2}" --merge --max_failed "${max_failed}"
-}
+log_dir=${asr_exp}/logs
+. "${template}/pieces.sh"
 
 data() {
-    local words
-    mapfile -t words < <(xargs -r -n 1 printf '%s\n' <<< "${units_args}") # with quotes, as a shell reads them
+    local words=() parsed
+    parsed=$(xargs -r -n 1 printf '%s\n' <<< "${units_args}") # with quotes, as a shell reads them
+    if [ -n "${parsed}" ]; then mapfile -t words <<< "${parsed}"; fi
     "${units}/run.sh" --stop_stage calibrate --nj "${nj}" --ngpu "${ngpu}" --remake "${remake}" "${words[@]}"
 }
 
+limits() { # SET: what to leave out of it; what is tested is never chosen
+    if [[ " ${test_sets} " != *" $1 "* ]]; then echo "${prepare_args}"; fi
+}
+
 prepare() {
-    local name limits
+    local name
     for name in ${sets}; do
-        limits=${prepare_args}
-        if [[ " ${test_sets} " == *" ${name} "* ]]; then limits=""; fi # what is tested is never chosen
-        # shellcheck disable=SC2086  # options, split on purpose
+        # shellcheck disable=SC2046  # options, split on purpose
         "${python}" -m espnet_entropy.bin.prepare_asr --scored "${units}/dump/scored/${name}" \
-            --text "${units}/data/${name}/text" --out "${dumps}/${name}" --max_failed "${max_failed}" ${limits}
+            --text "${units}/data/${name}/text" --out "${dumps}/${name}" --max_failed "${max_failed}" $(limits "${name}")
     done
 }
 
@@ -107,7 +102,7 @@ train_arguments() { # of ESPnet, beside configuration, seed and place
 
 train() {
     # shellcheck disable=SC2086,SC2046  # train_cmd and arguments: words, split on purpose
-    OMP_NUM_THREADS=${train_threads} ${train_cmd} --gpu "${ngpu}" "${asr_exp}/logs/train.log" \
+    OMP_NUM_THREADS=${train_threads} ${train_cmd} --gpu "${ngpu}" --num_threads "${train_threads}" "${log_dir}/train.log" \
         "${python}" -m espnet_entropy.bin.asr_train --config "${asr_config}" --ngpu "${ngpu}" "${distributed[@]}" \
         --output_dir "${asr_exp}" --resume true --seed "${seed}" $(train_arguments)
     printf '%s\n' "${asr_exp}"/*epoch.pth > "${asr_exp}/epochs.txt" # what average may choose from
@@ -158,7 +153,8 @@ run_all() {
         trained_on+="${dumps}/${name}/text ${dumps}/${name}/meta.yaml ${units}/dump/scored/${name}/scored.sha256 "
     done
     if selected data; then data; fi # no stamp: the units' own stages know whether they are done
-    run_stage prepare "${scored} ${texts}" "${prepared}" "${units} ${prepare_args}" prepare
+    run_stage prepare "${scored} ${texts}" "${prepared}" \
+        "${units} ${train_set}: $(limits "${train_set}") ${valid_set}: $(limits "${valid_set}")" prepare
     stamp_dir=${shared}/${token_list##*/}
     run_stage token_list "${dumps}/${train_set}/text" "${token_list}/tokens.txt" "${train_set}" token_list
     if [ "${unit_bpe_size}" -gt 0 ]; then
@@ -182,16 +178,23 @@ run_all() {
 
 run_sweep() { # COMMAND: this script and what it was given
     local failed=0 name gpu=""
-    name=$(basename "${sweep}" .yaml)
-    if [ "${ngpu}" -gt 0 ]; then gpu="--gpu ${ngpu}"; fi
-    # shellcheck disable=SC2154  # sweep_cmd comes from cmd.sh
+    name=$(basename "${sweep}") name=${name%.*}
+    # a row needs GPUs where it trains itself: unless it stays here, and its training alone goes to a scheduler
+    if [ "${ngpu}" -gt 0 ] && [[ ${sweep_cmd} != *run.pl* || ${train_cmd} == *run.pl* ]]; then gpu="--gpu ${ngpu}"; fi
+    # --stage and --stop_stage mean what they mean without a sweep: the shared stages once, those from
+    # train to score in every row, and the report is the table. So `--stop_stage train` leaves decoding
+    # for later, and `--stage report` makes the table anew.
+    # shellcheck disable=SC2154  # sweep_cmd comes from cmd.sh; first_stage, last_stage from select_stages
     "${python}" -m espnet_entropy.bin.sweep_asr --sweep "${sweep}" --places . "${template}/asr1" --base "${asr_config}" \
         --seeds "${seeds}" --budgets "${budgets}" --units "${units}" --segmenter "${template}/units1/conf/segmenter.yaml" \
-        --calibrate_on "${dumps}/${valid_set}" --train_arguments "$(train_arguments | tr '\n' ' ')" \
+        --calibrate_on "${dumps}/${valid_set}" --train_arguments="$(train_arguments | tr '\n' ' ')" \
         --measured_from "${dumps}/${train_set}/speech_shape" "${dumps}/${train_set}/text" "${token_list}/tokens.txt" \
-        --launcher "${sweep_cmd} ${gpu}" --jobs "${sweep_jobs}" --remake "${remake}" -- "$@" || failed=$?
+        --launcher "${sweep_cmd} --num_threads ${train_threads} ${gpu}" --jobs "${sweep_jobs}" --remake "${remake}" \
+        --stages "${stages[@]:first_stage-1:last_stage-first_stage+1}" -- "$@" || failed=$?
     if [ "${failed}" -eq 2 ]; then exit 2; fi # nothing was run
-    "${python}" -m espnet_entropy.bin.report_asr --sweep "exp/sweep/${name}" --out "exp/sweep/${name}/report"
+    if selected report && { [ "${failed}" -eq 0 ] || [ -f "exp/sweep/${name}/sweep.yaml" ]; }; then
+        "${python}" -m espnet_entropy.bin.report_asr --sweep "exp/sweep/${name}" --out "exp/sweep/${name}/report"
+    fi
     exit "${failed}"
 }
 

@@ -27,6 +27,7 @@ option lm_args          str  ""    "further options for ESPnet's LM training"
 option train_threads    int  1     "CPU threads of LM training"
 option align_args       str  ""    "for boundary sets without an alignment: --ctc_model DIR, or --method textgrid --textgrids DIR"
 option data_opts        str  ""    "options for local/data.sh"
+option data_inputs      list ""    "files that local/data.sh makes the sets from; if they change, the sets are stale"
 option max_failed       str  0.05  "largest tolerated share of utterances that fail in a stage"
 # shellcheck disable=SC2034  # read by utils/options.sh
 option_program=./run.sh # shown by --help and in errors
@@ -36,26 +37,14 @@ parse_options "$@"
 . "${template}/cmd.sh"
 . "${template}/db.sh"
 select_stages
-
-device=cpu piece_gpu=() distributed=()
-if [ "${ngpu}" -gt 0 ]; then device=cuda piece_gpu=(--gpu 1); fi
-if [ "${ngpu}" -gt 1 ]; then distributed=(--multiprocessing_distributed true); fi # DDP, not DataParallel
+log_dir=exp/logs
+. "${template}/pieces.sh"
 
 each_set() { # PREFIX PATTERN -> the files of every set; a plain name also where it is missing
     local name
     for name in ${sets}; do
         compgen -G "$1/${name}/$2" || echo "$1/${name}/$2"
     done | tr '\n' ' '
-}
-
-pieces() { # NAME COMMAND ARGS...: as nj pieces
-    # shellcheck disable=SC2154,SC2086  # long_cmd: a command and its options
-    ${long_cmd} "${piece_gpu[@]}" JOB=1:"${nj}" "exp/logs/$1.JOB.log" "${@:2}" --job JOB --nj "${nj}"
-}
-
-in_pieces() { # NAME COMMAND ARGS...: as nj pieces, then merged
-    pieces "$@"
-    "${@:2}" --merge --max_failed "${max_failed}"
 }
 
 data() {
@@ -80,7 +69,7 @@ fit_tokenizer() {
         --data "dump/raw/${train_set}" --out exp/tokenizer --device "${device}")
     pieces fit_tokenizer "${fit[@]}"
     # shellcheck disable=SC2086  # train_cmd: a command and its options
-    ${train_cmd} "${piece_gpu[@]}" exp/logs/fit_tokenizer.log "${fit[@]}" --max_failed "${max_failed}"
+    ${train_cmd} "${piece_gpu[@]}" "${log_dir}/fit_tokenizer.log" "${fit[@]}" --max_failed "${max_failed}"
 }
 
 tokenize() {
@@ -95,8 +84,8 @@ train_entropy_lm() {
         "${python}" -m espnet_entropy.bin.pack_units --units "dump/units/${name}" --config "${lm_config}" --out "dump/packed/${name}"
     done
     # shellcheck disable=SC2086  # train_cmd and lm_args: words, split on purpose
-    OMP_NUM_THREADS=${train_threads} ${train_cmd} --gpu "${ngpu}" exp/logs/train_entropy_lm.log "${python}" -m espnet_entropy.bin.lm_train \
-        --config "${lm_config}" --ngpu "${ngpu}" "${distributed[@]}" --output_dir exp/entropy_lm --resume true \
+    OMP_NUM_THREADS=${train_threads} ${train_cmd} --gpu "${ngpu}" --num_threads "${train_threads}" \
+        "${log_dir}/train_entropy_lm.log" "${python}" -m espnet_entropy.bin.lm_train --config "${lm_config}" --ngpu "${ngpu}" "${distributed[@]}" --output_dir exp/entropy_lm --resume true \
         --use_preprocessor false --token_list "dump/packed/${train_set}/tokens.txt" \
         --train_data_path_and_name_and_type "dump/packed/${train_set}/packed.scp,text,units" \
         --valid_data_path_and_name_and_type "dump/packed/${valid_set}/packed.scp,text,units" \
@@ -157,7 +146,7 @@ have_data() { # the SETS that local/data.sh could make: other corpora may be abs
 # on disk (git pull) while a stage runs.
 run_all() {
     sets="${train_set} ${valid_set} ${test_sets}"
-    run_stage data "" "$(each_set data wav.scp)" "${data_opts}" data
+    run_stage data "${data_inputs}" "$(each_set data wav.scp)" "${data_opts}" data
     # shellcheck disable=SC2086
     other_sets=$(have_data ${other_sets}) boundary_sets=$(have_data ${boundary_sets})
     sets="${sets} ${other_sets}"

@@ -9,4 +9,5 @@ cd "$(dirname "${BASH_SOURCE[0]}")"
     --test_sets "test_seen test_unseen" \
     --boundary_sets "test_seen test_unseen" \
     --train_threads 2 \
+    --data_inputs "$(echo ../../../espnet_entropy/corpora/mini_synth/*.*)" \
     "$@"

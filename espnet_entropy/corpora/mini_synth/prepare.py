@@ -12,7 +12,7 @@ from espnet_entropy.corpora.alignment import AlignmentInfo, Interval
 from espnet_entropy.corpora.data_dir import Utterance, write_data_dir
 from espnet_entropy.corpora.mini_synth import espeak, synthesis
 from espnet_entropy.corpora.mini_synth.grammar import Sentence, generate
-from espnet_entropy.corpora.mini_synth.synthesis import Plan
+from espnet_entropy.corpora.mini_synth.synthesis import SpeechPlan
 from espnet_entropy.corpora.mini_synth.verify import BoundaryReport, verify
 from espnet_entropy.corpora.mini_synth.voices import HELD_OUT, KNOWN
 from espnet_entropy.utils.progress import progress
@@ -75,7 +75,7 @@ def prepare(
     logging.info("mini_synth: %d utterances, %.1f minutes in %s", len(plans), seconds / 60, out)
 
 
-def plan(minutes: float, vocabulary: str, seed: int) -> list[tuple[str, Plan, Sentence]]:
+def plan(minutes: float, vocabulary: str, seed: int) -> list[tuple[str, SpeechPlan, Sentence]]:
     """Which sentence is said by whom, in which set: (set, plan, sentence).
 
     Args:
@@ -83,7 +83,7 @@ def plan(minutes: float, vocabulary: str, seed: int) -> list[tuple[str, Plan, Se
         vocabulary: ``small`` or ``large``.
         seed: of the sentences and of the audio.
     """
-    plans: list[tuple[str, Plan, Sentence]] = []
+    plans: list[tuple[str, SpeechPlan, Sentence]] = []
     seconds, turn = 0.0, Counter[str]()
     for index, sentence in enumerate(generate(vocabulary, seed)):
         if seconds >= 60 * minutes and index >= len(SETS):
@@ -93,12 +93,12 @@ def plan(minutes: float, vocabulary: str, seed: int) -> list[tuple[str, Plan, Se
         voice = voices[turn[subset] % len(voices)]
         turn[subset] += 1
         utt = f"{voice.name}-{index:05d}"
-        plans.append((subset, Plan(utt, sentence.en, voice, seed), sentence))
+        plans.append((subset, SpeechPlan(utt, sentence.en, voice, seed), sentence))
         seconds += SECONDS_FIXED + SECONDS_PER_CHARACTER * len(sentence.en)
     return plans
 
 
-def synthesize_all(audio: Path, plans: list[Plan], nj: int) -> None:
+def synthesize_all(audio: Path, plans: list[SpeechPlan], nj: int) -> None:
     """Make the utterances that do not exist whole, in the folder ``audio``."""
     missing = [p for p in plans if synthesis.read_times(audio, p) is None]
     if not missing:
@@ -111,14 +111,14 @@ def synthesize_all(audio: Path, plans: list[Plan], nj: int) -> None:
         pass
 
 
-def _times(audio: Path, item: Plan) -> tuple[list[Interval], list[Interval]]:
+def _times(audio: Path, item: SpeechPlan) -> tuple[list[Interval], list[Interval]]:
     found = synthesis.read_times(audio, item)
     assert found is not None, item
     return found["words"], found["phones"]
 
 
 def _verify(
-    audio: Path, plans: list[Plan], times: dict[str, tuple[list[Interval], list[Interval]]]
+    audio: Path, plans: list[SpeechPlan], times: dict[str, tuple[list[Interval], list[Interval]]]
 ) -> BoundaryReport:
     """Compare a part of the corpus with its signal; refuse boundaries that are off."""
     import soundfile
@@ -137,7 +137,7 @@ def _verify(
 
 
 def _utterance(
-    audio: Path, item: Plan, sentence: Sentence, times: tuple[list[Interval], list[Interval]]
+    audio: Path, item: SpeechPlan, sentence: Sentence, times: tuple[list[Interval], list[Interval]]
 ) -> Utterance:
     return Utterance(
         utt=item.utt,

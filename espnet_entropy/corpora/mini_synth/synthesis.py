@@ -35,7 +35,7 @@ PAUSE_BEFORE = (
 
 
 @dataclass(frozen=True)
-class Plan:
+class SpeechPlan:
     """What decides the bytes of an utterance.
 
     Args:
@@ -89,7 +89,7 @@ def markup(words: list[str], rng: random.Random) -> tuple[str, list[int]]:
     return text + "</speak>", positions
 
 
-def synthesize(plan: Plan) -> Speech:
+def synthesize(plan: SpeechPlan) -> Speech:
     """Make an utterance; call it once per process (see :func:`in_children`).
 
     Raises:
@@ -160,13 +160,13 @@ def _noise(clean: np.ndarray, rng: random.Random) -> np.ndarray:
     return scaled
 
 
-def paths(audio: Path, plan: Plan) -> tuple[Path, Path]:
+def paths(audio: Path, plan: SpeechPlan) -> tuple[Path, Path]:
     """The FLAC file of an utterance and the JSON file with its key and times."""
     flac = audio / plan.voice.name / f"{plan.utt}.flac"
     return flac, flac.with_suffix(".json")
 
 
-def make(audio: Path, plan: Plan) -> None:
+def make(audio: Path, plan: SpeechPlan) -> None:
     """Synthesize and write an utterance; the FLAC appears last, so it says that all is there."""
     import soundfile
 
@@ -179,7 +179,7 @@ def make(audio: Path, plan: Plan) -> None:
         soundfile.write(stream, speech.noisy, SAMPLE_RATE, format="FLAC", subtype="PCM_16")
 
 
-def read_times(audio: Path, plan: Plan) -> dict[str, list[Interval]] | None:
+def read_times(audio: Path, plan: SpeechPlan) -> dict[str, list[Interval]] | None:
     """``{"words": …, "phones": …}`` of a finished utterance; ``None`` if it must be made."""
     flac, times = paths(audio, plan)
     if not (flac.is_file() and times.is_file()):

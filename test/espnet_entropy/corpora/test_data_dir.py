@@ -10,7 +10,9 @@ import soundfile
 
 from espnet_entropy.corpora.alignment import AlignmentInfo, Interval
 from espnet_entropy.corpora.data_dir import DataDir, Segment, Utterance, write_data_dir
+from espnet_entropy.utils import scp
 from espnet_entropy.utils.scp import read_scp
+from espnet_entropy.utils.table import Streamed
 
 UTTS = [
     Utterance("b-2", "x/b-2.wav", "b", "wa  bia", {"fr": "il dit\tça"}, [Interval(0, 1, "wa")], []),
@@ -121,3 +123,34 @@ def test_segments_are_cut_on_reading(tmp_path: Path) -> None:
     (tmp_path / "segments").write_text("u1 rec 0.5 0.5\n")
     with pytest.raises(ValueError, match="u1: expected '<recording> <start> <end>'"):
         DataDir.read(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        {"wav.scp": "a x.wav\nb y 1.wav\n", "utt2spk": "a s\nb t\n"},
+        {"wav.scp": "b x.wav\na y.wav\n", "utt2spk": "a s\nb t\n"},
+        {"wav.scp": "a x.wav\nb y.wav\n", "utt2spk": "0 s\na s\nb t\nc t\n", "text": "a\n"},
+        {"wav.scp": "a x.wav\nb y.wav\n", "utt2spk": "a s\nc t\n"},
+        {"wav.scp": "a x.wav\nb sox y |\n", "utt2spk": "a s\nb t\n"},
+        {"wav.scp": "a |x\nb sox y|\u3000\n", "utt2spk": "a s\nb t\n"},
+        {"wav.scp": "r x.wav\n", "utt2spk": "a s\nb t\n", "segments": "b r 1 2\na r 0 1\n"},
+        {"wav.scp": "r x.wav\n", "utt2spk": "a s\nb t\n", "segments": "a r 1 2\nb r 2 1\n"},
+        {"wav.scp": "r x.wav\n", "utt2spk": "a s\nb t\n", "segments": "a r 1 2\nb R 1 2\n"},
+    ],
+)
+def test_a_large_directory_reads_as_a_small_one(tmp_path, monkeypatch, files) -> None:
+    for name, content in files.items():
+        (tmp_path / name).write_text(content)
+    found = []
+    for large in (1 << 20, 0):
+        monkeypatch.setattr(scp, "LARGE", large)
+        try:
+            data = DataDir.read(tmp_path, base="/corpus")
+        except ValueError as error:
+            found.append(str(error))
+            continue
+        tables = [data.wavs, data.utt2spk, data.segments, *data.texts.values()]
+        assert large or any(isinstance(table, Streamed) for table in tables)
+        found.append([list(table.items()) for table in tables])
+    assert found[0] == found[1]

@@ -20,6 +20,7 @@ from espnet_entropy.corpora.audio import load_audio
 from espnet_entropy.corpora.data_dir import DataDir, Utterance, write_data_dir
 from espnet_entropy.corpora.validate import validate_data_dir
 from espnet_entropy.utils.scp import read_scp
+from espnet_entropy.utils.shards import Job
 
 NOISE = np.random.default_rng(0).uniform(-0.5, 0.5, 48000)
 SCRIPT = """
@@ -125,7 +126,7 @@ def test_jobs_and_interruptions_change_nothing(here: Path, monkeypatch: pytest.M
     with pytest.raises(ValueError, match=r"shard\(s\) 3, 4, 5 of 5 are not finished"):
         module.merge("data", "dump")
     for job in (3, 1, 2):
-        module.format_audio("data", "dump", job, 3)
+        module.format_audio("data", "dump", Job(job, 3))
     module.merge("data", "dump", max_failed=0.5)
     assert snapshot(here / "dump") == whole
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from espnet_entropy.corpora.subsets import hold_out_speakers
+from espnet_entropy.corpora.data_dir import Utterance
+from espnet_entropy.corpora.subsets import add_sets, hold_out_speakers
 
 GROUPS = {f"s{i:02}": ("child" if i < 30 else "adult") for i in range(50)}
 SIZES = {speaker: 20.0 for speaker in GROUPS}
@@ -44,3 +45,38 @@ def test_impossible_share(share: float) -> None:
 def test_nobody_to_hold_out() -> None:
     with pytest.raises(ValueError, match="group of two or more, got 1 speaker"):
         hold_out_speakers({"a": 1.0}, {"a": "x"}, 0.5)
+
+
+def utterances(**sizes: int) -> list[Utterance]:
+    return [Utterance(f"{s}-{i}", f"{s}{i}.wav", s) for s, n in sizes.items() for i in range(n)]
+
+
+def test_sets_that_are_missing_are_made_of_whole_speakers() -> None:
+    train = utterances(**{f"s{i:02}": 5 for i in range(40)})
+    made = add_sets({"train": train}, {"test": 0.2, "valid": 0.1})
+    assert {name: len(utts) for name, utts in made.items()} == {
+        "train": 140,
+        "test": 40,
+        "valid": 20,
+    }
+    speakers = [{utt.speaker for utt in utts} for utts in made.values()]
+    assert sum(map(len, speakers)) == 40
+    assert sorted(utt.utt for utts in made.values() for utt in utts) == [u.utt for u in train]
+    assert made == add_sets({"train": train}, {"test": 0.2, "valid": 0.1})
+    assert made != add_sets({"train": train}, {"test": 0.2, "valid": 0.1}, seed=1)
+    own = utterances(x=2)
+    kept = add_sets({"train": train, "test": own}, {"test": 0.2, "valid": 0.1})
+    assert (kept["test"], len(kept["valid"]), len(kept["train"])) == (own, 20, 180)
+
+
+def test_few_speakers() -> None:
+    shares = {"test": 0.1, "valid": 0.1}
+    for seed in range(10):
+        made = add_sets({"train": utterances(a=100, b=1, c=1)}, shares, seed)
+        assert sorted(map(len, made.values())) == [1, 1, 100]
+    with pytest.raises(ValueError, match=r"2 speaker.*at least 3 to make test and valid"):
+        add_sets({"train": utterances(a=4, b=4)}, shares)
+    with pytest.raises(ValueError, match="'train'; expected one, got sets: dev"):
+        add_sets({"dev": utterances(a=4)}, shares)
+    with pytest.raises(ValueError, match="between 0 and 1"):
+        add_sets({"train": utterances(a=4, b=4)}, {"test": 1.5})

@@ -40,16 +40,39 @@ def documents(row: torch.Tensor) -> list[torch.Tensor]:
     return [row[a:b] for a, b in pairwise(starts)]
 
 
-def plain_llama(lm: EntropyLM, ids: torch.Tensor) -> torch.Tensor:
-    """Logits of one document by transformers' own model with eager attention and its mask."""
-    from transformers import LlamaForCausalLM
+def transformers_llama(c: EntropyLMConfig):
+    """transformers' own model of these sizes, with eager attention and its mask."""
+    from transformers import LlamaConfig, LlamaForCausalLM
 
-    config = type(lm.backbone.config).from_dict(lm.backbone.config.to_dict())
-    config._attn_implementation = "eager"
-    reference = LlamaForCausalLM(config).eval()
+    config = LlamaConfig(
+        vocab_size=c.num_clusters + 1,
+        hidden_size=c.width,
+        intermediate_size=c.ffn,
+        num_hidden_layers=c.layers,
+        num_attention_heads=c.heads,
+        max_position_embeddings=c.context,
+        rope_parameters={"rope_type": "default", "rope_theta": c.rope_theta},
+        attn_implementation="eager",
+    )
+    return LlamaForCausalLM(config).eval()
+
+
+def plain_llama(lm: EntropyLM, ids: torch.Tensor) -> torch.Tensor:
+    """Logits of one document by transformers."""
+    reference = transformers_llama(lm.config)
     reference.model.load_state_dict(lm.backbone.state_dict())
     reference.lm_head.load_state_dict(lm.head.state_dict())
     return reference(ids[None]).logits[0]
+
+
+def test_weights_and_their_initial_values_are_those_of_transformers():
+    config = EntropyLMConfig(K, width=32, layers=3, heads=4, ffn=48, context=64, rope_theta=500.0)
+    torch.manual_seed(3)
+    ours = EntropyLM(config).backbone.state_dict()
+    torch.manual_seed(3)
+    theirs = transformers_llama(config).model.state_dict()
+    assert list(ours) == list(theirs)
+    assert all(torch.equal(ours[name], theirs[name]) for name in ours)
 
 
 def test_the_papers_model_has_103_8_million_parameters():

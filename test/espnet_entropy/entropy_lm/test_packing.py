@@ -2,6 +2,7 @@
 
 import os
 import pickle
+import random
 from itertools import pairwise
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from espnet_entropy.bin import pack_units as command
-from espnet_entropy.entropy_lm.packing import Piece, cut, pack, pack_units, packing_options
+from espnet_entropy.entropy_lm.packing import cut, pack, pack_units, packing_options
 
 K = 7
 
@@ -47,23 +48,55 @@ def documents(lines: list[np.ndarray]) -> list[tuple[int, ...]]:
     return docs
 
 
+def best_fit(sizes: list[int], capacity: int) -> list[list[int]]:
+    """Pieces of each line: the slow way, by looking at every line."""
+    lines: list[list[int]] = []
+    room: list[int] = []
+    for piece, size in enumerate(sizes):
+        fitting = [(free, line) for line, free in enumerate(room) if free > size]
+        if fitting:
+            _, line = min(fitting)
+            lines[line].append(piece)
+            room[line] -= size + 1
+        else:
+            lines.append([piece])
+            room.append(capacity - size)
+    return lines
+
+
 @settings(deadline=None, max_examples=50)
 @given(st.lists(st.integers(1, 60), min_size=1, max_size=60), st.integers(3, 40))
-def test_pack_keeps_all_pieces_within_capacity(sizes, capacity):
-    pieces = [p for i, n in enumerate(sizes) for p in cut(str(i), n, capacity)]
-    assert sum(p.end - p.start for p in pieces) == sum(sizes)
-    lines = pack(pieces, capacity)
-    assert sorted(map(str, (p for line in lines for p in line))) == sorted(map(str, pieces))
-    fills = [sum(p.end - p.start for p in line) + len(line) - 1 for line in lines]
+def test_pack_keeps_all_pieces_within_capacity(lengths, capacity):
+    owner, first = cut(np.array(lengths), capacity)
+    sizes = np.minimum(np.array(lengths)[owner] - first, capacity)
+    assert sizes.sum() == sum(lengths)
+    lines = pack(sizes, capacity)
+    wanted = best_fit(sizes.tolist(), capacity)
+    assert [np.flatnonzero(lines == line).tolist() for line in range(max(lines) + 1)] == wanted
+    fills = [sizes[lines == line].sum() + sum(lines == line) - 1 for line in range(len(wanted))]
     assert max(fills) <= capacity
     # at most one line is under half full, or its pieces would have joined another
     assert sum(fill < capacity / 2 - 1 for fill in fills) <= 1
 
 
 def test_pack_takes_the_tightest_room():
-    sizes = [6, 8, 3, 1]
-    lines = pack([Piece(str(n), 0, n) for n in sizes], 10)
-    assert [[p.end for p in line] for line in lines] == [[6, 3], [8, 1]]
+    assert pack(np.array([6, 8, 3, 1]), 10).tolist() == [0, 1, 0, 1]
+
+
+@pytest.mark.parametrize(("context", "seed", "dedup"), [(8, 3, False), (64, 0, True)])
+def test_lines_are_those_of_lists_shuffled_and_packed_slowly(tmp_path, units, context, seed, dedup):
+    """The order of lines, pieces and units is fixed by list and seed, for good."""
+    scp = write_units(tmp_path / "units", units)
+    pack_units(scp, tmp_path / "p", context=context, dedup=dedup, seed=seed)
+    if dedup:
+        units = {utt: u[np.diff(u, prepend=-1) != 0] for utt, u in units.items()}
+    most = context - 1
+    pieces = [u[i : i + most] for u in units.values() for i in range(0, len(u), most)]
+    random.Random(seed).shuffle(pieces)
+    lines = best_fit([len(piece) for piece in pieces], most)
+    random.Random(seed + 1).shuffle(lines)
+    wanted = [[x for piece in line for x in (*pieces[piece], K)][:-1] for line in lines]
+    assert [line.tolist() for line in read(tmp_path / "p")] == wanted
 
 
 def test_lines_hold_every_utterance_once(tmp_path, units):
@@ -88,6 +121,22 @@ def test_the_same_seed_gives_the_same_bytes(tmp_path, units):
         pack_units(scp, tmp_path / name, context=32, seed=seed)
         arks.append((tmp_path / name / "packed.ark").read_bytes())
     assert arks[0] == arks[1] != arks[2]
+
+
+def test_killed_between_renames_leaves_no_index_of_another_archive(tmp_path, units, monkeypatch):
+    scp = write_units(tmp_path / "units", units)
+    pack_units(scp, tmp_path / "p", context=32)
+    replace = os.replace
+
+    def dies(source, target):
+        if target.name == "text_shape":  # the archive is there by then
+            raise KeyboardInterrupt
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", dies)
+    with pytest.raises(KeyboardInterrupt):
+        pack_units(scp, tmp_path / "p", context=16)
+    assert not (tmp_path / "p/packed.scp").exists()
 
 
 def test_dedup_drops_repetitions(tmp_path):

@@ -232,25 +232,12 @@ def test_phone_intervals():
 
 @pytest.fixture(scope="module")
 def ctc_model(tmp_path_factory):
-    import torch
-    from transformers import Wav2Vec2Config, Wav2Vec2FeatureExtractor, Wav2Vec2ForCTC
+    from small_speech_model import save_speech_model
 
-    torch.manual_seed(0)
     path = tmp_path_factory.mktemp("ctc")
     vocab = ["<pad>", "|", *"ABCDEFGHIJKLMNOPQRSTUVWXYZ'"]
-    config = Wav2Vec2Config(
-        vocab_size=len(vocab),
-        hidden_size=16,
-        num_hidden_layers=1,
-        num_attention_heads=2,
-        intermediate_size=32,
-        conv_dim=(8,) * 7,
-        num_conv_pos_embeddings=16,
-        num_conv_pos_embedding_groups=2,
-        pad_token_id=0,
-    )
-    Wav2Vec2ForCTC(config).save_pretrained(path)
-    Wav2Vec2FeatureExtractor().save_pretrained(path)
+    size = {"vocab_size": len(vocab), "pad_token_id": 0}
+    save_speech_model(path, "wav2vec2", "ForCTC", normalize=True, **size)
     (path / "vocab.json").write_text(json.dumps({token: i for i, token in enumerate(vocab)}))
     return path
 

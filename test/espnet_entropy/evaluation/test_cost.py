@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-import transformers
+from small_speech_model import save_speech_model
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -130,16 +130,8 @@ def counted_scores(scorer, units):
 
 
 def test_hubert_and_quantizer(tmp_path):
-    config = transformers.HubertConfig(
-        hidden_size=32,
-        num_hidden_layers=3,
-        num_attention_heads=4,
-        intermediate_size=40,
-        conv_dim=(8,) * 6 + (12,),
-        num_conv_pos_embeddings=16,
-        num_conv_pos_embedding_groups=4,
-    )
-    transformers.HubertModel(config).save_pretrained(tmp_path)
+    odd = {"num_hidden_layers": 3, "intermediate_size": 40, "conv_dim": (8,) * 6 + (12,)}
+    save_speech_model(tmp_path, **odd)
     conf = {"model": str(tmp_path), "layer": 2, "do_normalize": False}
     features = build_features("hubert", conf)
     samples = 16_123

@@ -45,7 +45,7 @@ def test_kept_bytes_in_closed_form():
 def test_operations_of_a_step():
     weight = torch.randn(3, 3, requires_grad=True)
     # forward: product, sum; backward: the sum's gradient is a view of the ones it starts from
-    assert count_operations(lambda: (torch.ones(2, 3) @ weight).sum()) in range(4, 9)
+    assert count_operations(lambda: (torch.ones(2, 3) @ weight).sum().backward()) in range(4, 9)
 
 
 def test_a_batch_is_predicted_as_if_it_had_been_counted(config):
@@ -60,6 +60,9 @@ def test_a_batch_is_predicted_as_if_it_had_been_counted(config):
     )
     assert found.batches == 3600 / (5 * 2)
     assert found.hours == pytest.approx(found.flops * 360 * 3 / 1e9 / 3600)
+    write_yaml(config, {**CONFIG, "num_iters_per_epoch": 36})  # an epoch is not the whole corpus
+    assert estimate_training(config, CORPUS, tflops=0.001).hours == pytest.approx(found.hours / 10)
+    write_yaml(config, CONFIG)
     fast = estimate_training(config, CORPUS, tflops=1e6)  # waits for launches alone
     assert fast.hours == pytest.approx(LAUNCH * fast.operations * 360 * 3 / 3600)
     amp = estimate_amp(config)
@@ -80,7 +83,7 @@ def test_command_says_what_it_assumes(config, capsys):
     with pytest.raises(ValueError, match="tflops: expected above 0"):
         main([*words, "--tflops", "0"])
     write_yaml(config, {**CONFIG, "batch_type": "folded"})
-    with pytest.raises(ValueError, match="batch_type numel"):
+    with pytest.raises(ValueError, match=r"expected .batch_type: numel. with"):
         main([*words, "--tflops", "3"])
     with pytest.raises(ValueError, match="hours: expected above 0"):
         Corpus(hours=0)

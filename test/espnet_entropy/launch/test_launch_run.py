@@ -307,3 +307,49 @@ def test_espnet_launch_accepts_it(tmp_path):
     )
     log = (tmp_path / "exp/train.log").read_text()
     assert "\na b --ngpu 0 --multiprocessing_distributed True\n" in log
+
+
+def test_what_an_earlier_attempt_writes_late_is_not_this_one(tmp_path):
+    assert run(tmp_path, "x.log", "true") == (0, "")
+    status = next(tmp_path.glob(".launch/x.log/status/*.json"))
+    late = status.read_text()
+    assert run(tmp_path, "x.log", "false")[0] == 1
+    status.write_text(late)  # a node that was out of reach comes back
+    assert run(tmp_path, "--resume", "x.log", "false")[0] == 1
+
+
+def test_more_nodes_than_this_one(tmp_path):
+    code, stderr = run(tmp_path, "--num-nodes", "2", "x.log", "true")
+    assert code == 2
+    assert "this is one machine; use slurm.pl for several" in stderr
+
+
+def test_one_task_of_a_range_names_its_own_log(tmp_path):
+    script = "yes | head -n 100000; seq 20; exit 1"
+    code, stderr = run(tmp_path, "JOB=1:1", "x.JOB.log", "bash", "-c", script)
+    assert code == 1
+    assert "job failed, log is in x.1.log\n" in stderr
+    assert "    19\n    20\n" in stderr
+    assert len(stderr.splitlines()) == 12
+
+
+def test_options_of_srun_that_cannot_be_told_from_the_program(tmp_path):
+    for options in ("-n 2", "--label"):
+        code, stderr = run(tmp_path, "x.log", "srun", *options.split(), "prog")
+        assert code == 2
+        assert f"{options.split()[0]}? Write values as in --ntasks=2" in stderr
+
+
+@pytest.mark.parametrize("name", ["run.pl", "slurm.pl"])
+def test_called_by_name_it_takes_the_python_of_path_sh(tmp_path, name):
+    python = tmp_path / "py thon"
+    python.write_text('#!/bin/sh\necho "$2"\n')
+    python.chmod(0o755)
+    program = str(Path(RUN).with_name(name))
+    environment = {**os.environ, "python": str(python)}
+    found = subprocess.run([program, "a b"], env=environment, capture_output=True, text=True)
+    assert found.stdout == "a b\n"
+    without = {key: value for key, value in os.environ.items() if key != "python"}
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    found = subprocess.run([program, "--help"], env={**without, "PATH": path}, capture_output=True)
+    assert found.stdout.startswith(f"usage: {name}".encode())

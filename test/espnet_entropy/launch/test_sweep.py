@@ -1,5 +1,6 @@
 """A whole sweep with a stand-in for ``asr.sh`` that trains nothing."""
 
+import dataclasses
 import json
 import os
 import signal
@@ -11,8 +12,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from espnet_entropy.launch import sweep as sweep_module
-from espnet_entropy.launch.sweep import Settings, run_sweep
+from espnet_entropy.launch import sweep_budget
+from espnet_entropy.launch.sweep import OWN, Settings, run_sweep
 from espnet_entropy.launch.sweep_budget import Cost
 from espnet_entropy.launch.sweep_job import without_options
 from espnet_entropy.utils.config import read_yaml
@@ -28,15 +29,21 @@ from espnet_entropy.launch.stamp import describe, write
 words = sys.argv[1:]
 options = dict(zip([w.removeprefix("--") for w in words[::2]], words[1::2]))
 with open("calls.jsonl", "a") as calls:
-    calls.write(json.dumps(options) + "\\n")
+    cuda = os.environ.get("CUDA_VISIBLE_DEVICES", "")
+    calls.write(json.dumps(options | {"cuda": cuda}) + "\\n")
 if options["stage"] == "data":
     sys.exit(options.get("units_args") == "broken")
 exp = Path(options["asr_exp"])
 row = exp.parent.name
 print("training", row)
+if Path("alone").exists():
+    os.mkdir("running")  # fails if another row is here
+    time.sleep(0.2)
+    os.rmdir("running")
 stamps = Path("exp/stamps") / exp.relative_to("exp")
 config = Path(options["asr_config"])
-write(stamps / "train.json", describe("train", "", [config]), finished=False)
+if options["stage"] == "train":
+    write(stamps / "train.json", describe("train", "", [config]), finished=False)
 for name in Path("wait").read_text().split() if Path("wait").exists() else []:
     while row == name and Path("wait").exists():
         time.sleep(0.01)
@@ -47,7 +54,8 @@ decoded = exp / "decode/test"
 decoded.mkdir(parents=True, exist_ok=True)
 (decoded / "text").write_text("u1 a b\\n")
 (decoded / "score.json").write_text(json.dumps({"wer": 1.0}))
-for stage in ("train", "average", "infer", "score"):
+order = ["train", "average", "infer", "score"]
+for stage in order[order.index(options["stage"]) : order.index(options["stop_stage"]) + 1]:
     inputs = [decoded / "text"] if stage == "score" else [config]
     write(stamps / f"{stage}.json", describe(stage, "", inputs), finished=True)
 """
@@ -142,6 +150,7 @@ def test_a_row_whose_configuration_changed_stops_unless_remade(recipe):
     assert "--remake true" in refused
     assert [call["asr_exp"] for call in calls()[1]] == ["exp/sweep/two/new/seed1"]
     assert read_yaml("exp/sweep/two/coarse/train.yaml")["max_epoch"] == 7
+    assert read_yaml("exp/sweep/two/sweep.yaml")["rows"] == ROWS  # the table says what was trained
     assert run("--remake", "true", remake=True) == []
     (call,) = calls()[1]
     assert (call["asr_exp"], call["remake"]) == ("exp/sweep/two/coarse/seed1", "true")
@@ -230,9 +239,17 @@ def test_mistakes_stop_it_before_anything_runs(recipe):
         ({"budgets": ["flop"]}, "Did you mean 'flops'"),
         ({"at_a_time": 0}, "--sweep_jobs"),
         ({"units": "../units2"}, "units ../units2: no run.sh there"),
+        ({"train_arguments": ["--seed=3"]}, "--asr_args: a --seed there"),
     ):
         with pytest.raises(ValueError, match=message):
             run(**changes)
+    with pytest.raises(ValueError, match=r"--seed: a sweep trains many .* use --seeds"):
+        run("--seed", "7")
+    for options in ({"seed": 3}, {"asr_args": "--seed 3"}):
+        write_rows(recipe, [ROWS[0] | {"options": options}])
+        with pytest.raises(ValueError, match=r"row '.*': options: "):
+            run()
+    write_rows(recipe, ROWS)
     assert not Path("calls.jsonl").exists()
     with pytest.raises(ValueError, match=r"no row was run; .* unknown option '--gpus'"):
         run(launcher=(*LAUNCHER, "--gpus", "1"))
@@ -243,7 +260,8 @@ def test_equal_flops(recipe, monkeypatch):
         "raw": Cost(flops=8e9, batches=50, iterations=50, epochs=4, accum_grad=1, parameters=9),
         "coarse": Cost(flops=2e9, batches=50, iterations=50, epochs=4, accum_grad=1, parameters=9),
     }
-    monkeypatch.setattr(sweep_module, "measure_costs", lambda *_: costs)
+    made = {name: dataclasses.asdict(cost) for name, cost in costs.items()}
+    monkeypatch.setattr(sweep_budget, "_measure", lambda *_: made)
     assert run(budgets=["flops", "epochs"]) == []
     assert {c["asr_exp"].split("/")[3] for c in calls()[1]} == {
         *("raw", "raw_flops", "coarse", "coarse_flops")
@@ -255,11 +273,64 @@ def test_equal_flops(recipe, monkeypatch):
     said = json.loads(Path("exp/sweep/two/coarse_flops/budget.json").read_text())
     assert (said["steps"], said["passes_over_corpus"], said["flops"]) == (800, 16.0, 1.6e12)
     assert said["flops_over_reference"] == 1.0
-    said = json.loads(Path("exp/sweep/two/coarse/budget.json").read_text())
+    path = Path("exp/sweep/two/coarse/budget.json")
+    said = json.loads(path.read_text())
     assert (said["budget"], said["steps"], said["flops_over_reference"]) == ("epochs", 200, 0.25)
+    assert run(budgets=["epochs"]) == []  # asks for less, and takes nothing away
+    assert json.loads(path.read_text()) == said
 
 
 def test_options_are_taken_out_in_both_forms():
     words = ["a.sh", "--seed=3", "--asr_args", "--max_epoch 2", "--seed", "4", "--stop-stage", "5"]
     kept = ["a.sh", "--asr_args", "--max_epoch 2"]
     assert without_options(words, ("seed", "stop_stage")) == kept
+
+
+@pytest.mark.parametrize("value", ["--seed=3", "--seed", "--sweep", "--stage=2", "-1", "a=b"])
+def test_a_value_that_looks_like_an_option_is_a_value(value):
+    """As for ``utils/options.sh``, which reads what is left."""
+    words = ["a.sh", "--asr_args", value, "--sweep", value, f"--data_opts={value}", "--nj", "2"]
+    kept = ["a.sh", "--asr_args", value, f"--data_opts={value}", "--nj", "2"]
+    assert without_options(words, OWN) == kept
+
+
+def test_values_of_the_call_reach_the_rows(recipe):
+    assert run("--asr_args", "--stage=3", "--sweep_jobs", "1") == []
+    prepared, trained = calls()
+    assert [call["asr_args"] for call in prepared + trained] == ["--stage=3"] * 4
+
+
+def test_stages_are_those_asked_for(recipe):
+    assert run(stages=["data", "prepare"]) == []
+    prepared, trained = calls()
+    assert [(c["stage"], c["stop_stage"]) for c in prepared] == [("data", "prepare")] * 2
+    assert trained == []
+    assert run(stages=["train"]) == []
+    assert [(c["stage"], c["stop_stage"]) for c in calls()[1]] == [("train", "train")] * 2
+    assert run(stages=["average", "infer", "score", "report"]) == []
+    assert [(c["stage"], c["stop_stage"]) for c in calls()[1]] == [("average", "score")] * 2
+    assert run() == []
+    prepared, trained = calls()
+    assert (len(prepared), trained) == (2, [])  # the parts were the whole
+
+
+def test_a_launcher_that_says_much_does_not_hang(recipe):
+    talk = f"import os, sys; os.write(2, b'word ' * 40000); os.execv({LAUNCHER[0]!r}, "
+    talk += f"{[*LAUNCHER]!r} + sys.argv[1:])"
+    (recipe / "talk.py").write_text(talk)
+    (recipe / "fail").write_text("raw coarse")
+    assert len(run(launcher=(sys.executable, "talk.py"))) == 2
+    assert Path("exp/sweep/two/logs/launcher.log").stat().st_size > 200_000
+
+
+def test_each_row_has_gpus_of_its_own(recipe, monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,7,9")
+    assert run(at_a_time=2, launcher=(*LAUNCHER, "--gpu", "1")) == []
+    given = [call["cuda"] for call in calls()[1]]
+    assert sorted(given) == ["4", "7"]
+    # fewer GPUs than rows at a time: one after the other, never two on one GPU
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4")
+    (recipe / "alone").touch()
+    write_rows(recipe, [{"name": "new"}, {"name": "newer"}])
+    assert run(at_a_time=2, launcher=(*LAUNCHER, "--gpu", "1")) == []
+    assert [call["cuda"] for call in calls()[1]] == ["4", "4"]

@@ -71,6 +71,12 @@ def test_a_row_is_measured_again_only_if_something_changed(tmp_path, monkeypatch
     costs()
     costs(("--token_type", "bpe"))
     assert measured == [["a", "b"], ["b"], ["a", "b"], ["a", "b"]]
+    rows["b"] = {"x": 4}
+    arguments = (["--token_type", "bpe"], [shapes], tmp_path / "flops")
+    assert measure_costs(rows, *arguments, known_only=True) == {"a": COST}
+    assert len(measured) == 4
+    with pytest.raises(ValueError, match="missing, and it decides a row's FLOPs"):
+        measure_costs(rows, [], [tmp_path / "none"], tmp_path / "flops")
     assert json.loads((tmp_path / "flops/a.json").read_text())["cost"]["batches"] == 70
 
 

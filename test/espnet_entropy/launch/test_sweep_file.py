@@ -1,5 +1,7 @@
 """Sweep files, and what their rows come down to."""
 
+import re
+import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +9,7 @@ import pytest
 import yaml
 
 from espnet_entropy.cale.config import CaleConfig, PoolingConfig
-from espnet_entropy.compressor.model_dir import Manifest
+from espnet_entropy.compressor.model_dir import ModelManifest
 from espnet_entropy.launch.sweep_calibration import calibrate_rows
 from espnet_entropy.launch.sweep_file import (
     Sweep,
@@ -180,6 +182,27 @@ def test_rows_of_methods_differ_in_their_groups_alone():
     assert len({str(c) for c in conf}) == len(sweep.rows) == 19
 
 
+def test_a_unit_bpe_is_that_of_the_rows_units():
+    train = {"frontend_conf": {"criterion": "unit_bpe"}}
+    row = SweepRow("bpe", train=train, options={"unit_bpe_size": 300})
+    for units in ("../units1", "../units1_km2000", "../units1_km2000/"):
+        made = row_training(BASES["cale"], row, units)["frontend_conf"]["unit_bpe"]
+        assert made == f"{path_in_driver(units, 300)}/unit_bpe.model"
+    named = {"frontend_conf": {"criterion": "unit_bpe", "unit_bpe": "mine.model"}}
+    assert training(named)["frontend_conf"]["unit_bpe"] == "mine.model"
+    with pytest.raises(ValueError, match=r"row 'row': criterion unit_bpe of which size\? Add"):
+        training(train)
+
+
+def path_in_driver(units, size):
+    """Where ``asr.sh`` trains it: its own lines, run by bash."""
+    driver = (TEMPLATE / "asr1/asr.sh").read_text()
+    (kind,) = re.findall(r"^kind=.*", driver, re.MULTILINE)
+    (out,) = re.findall(r'--vocab_size .* --out (".*")', driver)
+    script = f"units={units} unit_bpe_size={size}\n{kind}\necho {out}"
+    return subprocess.run(["bash", "-c", script], capture_output=True, text=True).stdout.strip()
+
+
 @pytest.fixture
 def units(tmp_path):
     """A scored valid set, its ``segmenter.yaml`` and a model directory without its parts."""
@@ -200,7 +223,7 @@ def units(tmp_path):
     write_yaml(tmp_path / "segmenter.yaml", plan)
     for part in ("tokenizer", "entropy_lm"):
         (model / part).mkdir(parents=True)
-    write_yaml(model / "model.yaml", Manifest(1, **meta, criterion="global", rate=15.0))
+    write_yaml(model / "model.yaml", ModelManifest(1, **meta, criterion="global", rate=15.0))
     calibrate_rows(
         {"global": [15.0]}, valid, tmp_path / "segmenter.yaml", model / "calibration.yaml"
     )

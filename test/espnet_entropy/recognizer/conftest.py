@@ -2,7 +2,9 @@
 
 import numpy as np
 import pytest
-from toy_recognizer import make_experiment, toy
+from sounds import babble
+from toy_compressor import assemble, make_parts
+from toy_recognizer import make_experiment
 
 from espnet_entropy.compressor import Compressor
 from espnet_entropy.recognizer.config import DecodingConfig
@@ -13,13 +15,13 @@ from espnet_entropy.recognizer.pack import pack
 def model_dir(tmp_path_factory):
     """A compressor's model directory."""
     root = tmp_path_factory.mktemp("parts")
-    toy.make_parts(root)
-    return toy.assemble(root)
+    make_parts(root)
+    return assemble(root)
 
 
 @pytest.fixture(scope="session")
 def wavs():
-    return {f"u{i}": toy.babble(i, seconds) for i, seconds in enumerate((1.0, 2.5, 0.3, 4.0, 1.7))}
+    return {f"u{i}": babble(i, seconds) for i, seconds in enumerate((1.0, 2.5, 0.3, 4.0, 1.7))}
 
 
 @pytest.fixture(scope="session")

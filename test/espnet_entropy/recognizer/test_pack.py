@@ -2,12 +2,15 @@
 
 import json
 import shutil
+import subprocess
+import sys
 
 import pytest
 import safetensors.torch
 import torch
 import yaml
-from toy_recognizer import make_config, make_experiment, toy, write_dump
+from toy_compressor import assemble, make_parts
+from toy_recognizer import make_config, make_experiment, write_dump
 
 from espnet_entropy.bin.main import main as command
 from espnet_entropy.bin.pack_recognizer import main as pack_main
@@ -117,8 +120,8 @@ def test_killed_at_any_file_and_run_again(experiment, tmp_path, monkeypatch):
 
 
 def test_a_compressor_of_other_units_is_refused(experiment, tmp_path):
-    toy.make_parts(tmp_path / "other", seed=1)
-    other = toy.assemble(tmp_path / "other")
+    make_parts(tmp_path / "other", seed=1)
+    other = assemble(tmp_path / "other")
     with pytest.raises(ValueError, match=r"tokenizer is .* was trained on"):
         pack(experiment, tmp_path / "r", compressor=other)
     assert not (tmp_path / "r").exists()
@@ -293,3 +296,12 @@ def test_text_pieces_and_what_is_known_of_the_data(model_dir, tmp_path, scored):
     shutil.rmtree(tmp_path / "bpe")
     found = SpeechToText.from_pretrained(tmp_path / "r", beam_size=2).decode_scored(scored["u1"])
     assert "▁" not in found.text
+
+
+def test_a_waveform_is_recognized_without_importing_transformers(packed, tmp_path):
+    """It takes 8 s of CPU; features of HuBERT need it, units and text do not."""
+    lines = "import sys, numpy; from espnet_entropy.recognizer import SpeechToText\n"
+    lines += f"SpeechToText.from_pretrained({str(packed)!r})(numpy.ones(4000))\n"
+    lines += "print([name for name in ('transformers', 'scipy') if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", lines], capture_output=True, text=True)
+    assert done.stdout.strip() == "[]", done.stderr

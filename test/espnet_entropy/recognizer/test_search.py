@@ -1,4 +1,4 @@
-"""Our beam search against ESPnet's, and its stopping rule against going to the limit."""
+"""Our beam search against ESPnet's, which goes to the limit, one utterance at a time."""
 
 from types import SimpleNamespace
 
@@ -11,7 +11,7 @@ from espnet2.asr.ctc import CTC
 from espnet2.asr.decoder.transformer_decoder import TransformerDecoder
 
 from espnet_entropy.recognizer.config import DecodingConfig
-from espnet_entropy.recognizer.search import espnet_search, search
+from espnet_entropy.recognizer.search import search
 
 V, D = 11, 16
 LENGTHS = torch.tensor([7, 1, 12, 4])
@@ -64,26 +64,46 @@ def test_finds_what_espnet_finds(beam, bonus, end):
         assert best.score == pytest.approx(score, abs=1e-4)
 
 
-@pytest.mark.parametrize(("weight", "bonus"), [(0.3, 0.0), (1.0, 0.0), (0.3, 0.7)])
-def test_stopping_early_changes_nothing_with_ctc(weight, bonus):
-    model = toy_model()
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize(
+    ("beam", "weight", "bonus", "end"),
+    [
+        (1, 0.3, 0.0, 1.0),
+        (2, 0.5, 0.0, 3.0),
+        (4, 0.3, 0.0, 0.0),
+        (4, 0.3, 0.7, 1.0),
+        (5, 0.9, -0.5, -3.0),
+        (8, 0.3, 0.0, 1.0),  # a pre-beam of 12 would be more than the vocabulary
+        (4, 1.0, 0.0, 0.0),
+        (7, 1.0, 0.7, 0.0),
+    ],
+)
+def test_finds_what_espnet_finds_with_ctc(beam, weight, bonus, end, seed):
+    model = toy_model(10 * beam + seed, end)
     memory = torch.randn(len(LENGTHS), int(LENGTHS.max()), D)
-    config = DecodingConfig(4, 10, bonus, weight)
-    for row, best in enumerate(search(model, memory, LENGTHS, config)):
+    config = DecodingConfig(beam, 10, bonus, weight)
+    if weight == 1:
+        decoder, model.decoder = model.decoder, None
+    found = search(model, memory, LENGTHS, config)
+    if weight == 1:
+        model.decoder = decoder
+    for row, best in enumerate(found):
         tokens, score = espnet_best(model, memory[row, : LENGTHS[row]], config)
         assert best.tokens == tokens
         assert best.score == pytest.approx(score, abs=1e-4)
 
 
-def test_alone_as_in_a_batch_whatever_the_padding_holds():
+@pytest.mark.parametrize("weight", [0.0, 0.3, 1.0])
+def test_alone_as_in_a_batch_whatever_the_padding_holds(weight):
     model = toy_model(3)
     memory = torch.randn(len(LENGTHS), int(LENGTHS.max()), D)
-    config = DecodingConfig(4, 10, 0.0, 0.0)
+    config = DecodingConfig(4, 10, 0.0, weight)
     together = search(model, memory, LENGTHS, config)
     for row, length in enumerate(LENGTHS.tolist()):
         alone = search(model, memory[row : row + 1, :length], LENGTHS[row : row + 1], config)[0]
         memory[row, length:] = 1e4
         assert alone.tokens == together[row].tokens
+        assert alone.score == pytest.approx(together[row].score, abs=1e-5)
     again = search(model, memory, LENGTHS, config)
     assert [best.tokens for best in again] == [best.tokens for best in together]
 
@@ -94,22 +114,31 @@ def test_the_limit_is_reported():
     for best in search(model, memory, LENGTHS, DecodingConfig(3, 25, 0.0, 0.0)):
         assert best.truncated
         assert len(best.tokens) == 25  # more than the 12 groups of the longest
-    for best in search(model, memory, LENGTHS, DecodingConfig(3, 3, 0.0, 0.3)):
-        assert best.truncated == (len(best.tokens) == 3)
     model = toy_model(0, end=50.0)
     for best in search(model, memory, LENGTHS, DecodingConfig(3, 1, 0.0, 0.0)):
         assert (best.tokens, best.truncated) == ([], False)
+
+
+def test_ctc_has_no_longer_texts_but_cuts_none():
+    model = toy_model(0, end=-50.0)
+    memory = torch.randn(len(LENGTHS), int(LENGTHS.max()), D)
+    bonus = 40.0  # so that a text has a token for each group, where these differ
+    for limit in (5, 12, 13, 200):
+        found = search(model, memory, LENGTHS, DecodingConfig(4, limit, bonus, 0.3))
+        for best, length in zip(found, LENGTHS.tolist(), strict=True):
+            assert len(best.tokens) == min(limit, length)
+            assert best.truncated == (limit <= length)
 
 
 def test_the_decoder_is_left_as_it_was():
     model = toy_model()
     memory = torch.randn(2, 5, D)
     config = DecodingConfig(2, 5, 0.0, 0.0)
+    before = espnet_best(model, memory[0], config)
     search(model, memory, torch.tensor([5, 3]), config)
     for layer in model.decoder.decoders:
-        assert "forward" not in vars(layer.src_attn)
-    tokens, _ = espnet_best(model, memory[0], config)
-    assert espnet_search(model, memory[0], config).tokens == tokens
+        assert "forward" not in vars(layer.src_attn) | vars(layer.self_attn)
+    assert espnet_best(model, memory[0], config) == before
 
 
 def test_other_kinds_of_attention():

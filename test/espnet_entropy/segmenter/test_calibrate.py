@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from segmenter_reference import starts as slow_starts
 
 from espnet_entropy.segmenter.calibrate import CalibrationTable, calibrate, calibrate_plan
-from espnet_entropy.segmenter.config import Default, Plan, SegmenterConfig
+from espnet_entropy.segmenter.config import CalibrationPlan, Default, SegmenterConfig
 from espnet_entropy.segmenter.scored import ScoredSet
 from espnet_entropy.segmenter.search import Search
 from espnet_entropy.segmenter.segment import segment
@@ -183,7 +183,7 @@ def table():
         SegmenterConfig("uniform"),
         SegmenterConfig("dedup"),
     ]
-    plan = Plan(Default("planned", 15.0), criteria, [15.0, 7.0])
+    plan = CalibrationPlan(Default("planned", 15.0), criteria, [15.0, 7.0])
     return calibrate_plan(scored, plan), made, seconds
 
 

@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 
-from espnet_entropy.segmenter.config import Plan, SegmenterConfig, load_plan
+from espnet_entropy.segmenter.config import CalibrationPlan, SegmenterConfig, load_plan
 from espnet_entropy.segmenter.segment import segment
 from espnet_entropy.utils.config import from_dict
 
@@ -77,7 +77,7 @@ def test_plans_are_checked(tmp_path, old, new, message):
     path = tmp_path / "segmenter.yaml"
     path.write_text(PLAN)
     plan = load_plan(path)
-    assert isinstance(plan, Plan)
+    assert isinstance(plan, CalibrationPlan)
     assert [config.label for config in plan.criteria] == ["global", "planned"]
     path.write_text(PLAN.replace(old, new))
     with pytest.raises(ValueError, match=rf"^{path}: .*{message}"):

@@ -1,11 +1,13 @@
 """Joining a scored dump with its texts."""
 
 import os
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from espnet_entropy.tasks.asr_data import Limits, prepare
+from espnet_entropy.tasks.asr_data import Limits, prepare_set
+from espnet_entropy.utils import scp
 from espnet_entropy.utils.ark import Arrays
 from espnet_entropy.utils.config import write_yaml
 from espnet_entropy.utils.scp import read_scp, write_scp
@@ -25,7 +27,7 @@ def recipe(tmp_path, monkeypatch):
     rng = np.random.default_rng(0)
     matrices = {utt: rng.random((n, 2)).astype(np.float32) for utt, n in UNITS.items()}
 
-    ark.run(lambda utts: ((utt, matrices[utt]) for utt in utts), 1, 1)
+    ark.run(lambda utts: ((utt, matrices[utt]) for utt in utts))
     ark.merge(0.0)
     # the last sample that n windows need, and one less than n + 1 of them need
     samples = {utt: 400 + 320 * (n - 1) + i * 100 for i, (utt, n) in enumerate(UNITS.items())}
@@ -37,7 +39,7 @@ def recipe(tmp_path, monkeypatch):
 
 
 def run(**limits):
-    return prepare(
+    return prepare_set(
         "../units1/dump/scored/train", "../units1/text", "dump/asr/train", Limits(**limits), 0.9
     )
 
@@ -69,7 +71,7 @@ def test_what_is_left_out_is_named_with_its_reason(recipe):
 
 def test_too_many_left_out_stop_the_run(recipe):
     with pytest.raises(ValueError, match="1 of 4 utterances"):
-        prepare("../units1/dump/scored/train", "../units1/text", "out", max_failed=0.1)
+        prepare_set("../units1/dump/scored/train", "../units1/text", "out", max_failed=0.1)
     assert not os.path.exists("out/meta.yaml")
 
 
@@ -82,12 +84,21 @@ def test_an_utterance_without_text_is_named(recipe):
 def test_a_moved_dump_is_refused(recipe, tmp_path):
     os.rename(tmp_path / "units1/dump/scored/train", tmp_path / "elsewhere")
     with pytest.raises(ValueError, match=r"no archive 'dump/scored/train/.*score the set anew"):
-        prepare(tmp_path / "elsewhere", "../units1/text", "out", max_failed=0.9)
+        prepare_set(tmp_path / "elsewhere", "../units1/text", "out", max_failed=0.9)
 
 
 def test_a_missing_dump_says_what_to_run(tmp_path):
     with pytest.raises(ValueError, match=r"run the recipe's units1 first"):
-        prepare(tmp_path, tmp_path / "text", tmp_path / "out")
+        prepare_set(tmp_path, tmp_path / "text", tmp_path / "out")
+
+
+def test_large_tables_give_the_same_files(recipe, monkeypatch):
+    files = {}
+    for large in (1 << 20, 0):
+        monkeypatch.setattr(scp, "LARGE", large)
+        assert run(min_units=6) == 2
+        files[large] = {file.name: file.read_bytes() for file in Path("dump/asr/train").iterdir()}
+    assert files[0] == files[1 << 20]
 
 
 def test_limits_are_checked():

@@ -2,33 +2,17 @@
 
 import os
 import signal
-import subprocess
-import sys
 import time
 
 import pytest
-from toy import ROOT, make_corpus, options, write_config
-
-from espnet_entropy.entropy_lm.export import load_checkpoint
+import toy_training
+from toy_training import losses, make_corpus, options, write_config
 
 pytestmark = pytest.mark.slow  # importing espnet2.tasks takes 12-17 s
 
 
 def start(root, exp, *more):
-    exp.mkdir(exist_ok=True)
-    with open(exp / "log", "ab") as log:
-        return subprocess.Popen(
-            [sys.executable, "-m", "espnet_entropy.bin.asr_train", *options(root, exp, *more)],
-            stdout=log,
-            stderr=log,
-            cwd=ROOT,
-            env=os.environ | {"OMP_NUM_THREADS": "1"},
-        )
-
-
-def losses(exp):
-    stats = load_checkpoint(exp / "checkpoint.pth")["reporter"]["stats"]
-    return {e: (float(s["train"]["loss"]), float(s["valid"]["loss"])) for e, s in stats.items()}
+    return toy_training.start("asr_train", exp, options(root, exp, *more))
 
 
 def test_training_resumes_after_sigkill_and_two_processes_train_as_one(tmp_path):

@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 import yaml
-from toy import META, K, random_matrices, write_matrices
+from toy_training import META, K, random_matrices, write_matrices
 
 from espnet_entropy.tasks.data_types import ScoredReader, UnitsReader, register_data_types
+from espnet_entropy.utils import scp
 
 MATRICES = random_matrices("u", 3, seed=0)
 
@@ -51,15 +52,26 @@ def test_a_pipe_is_refused_and_not_run(dump):
 
 
 @pytest.mark.slow  # imports espnet2.train
-def test_espnets_data_set_reads_them(dump):
+def test_espnets_data_set_reads_them(dump, monkeypatch):
+    from espnet2.fileio.read_text import read_2columns_text as espnets_text
     from espnet2.train.collate_fn import CommonCollateFn
     from espnet2.train.dataset import DATA_TYPES, ESPnetDataset
 
     register_data_types()
     register_data_types()
     assert list(DATA_TYPES).index("scored") < list(DATA_TYPES).index("score")
-    data = ESPnetDataset([(str(dump / "scored.scp"), "speech", "scored")])
+    (dump / "text").write_text("u0 A  B\nu1\nu2 Ä\n")
+    types = [(str(dump / "scored.scp"), "speech", "scored"), (str(dump / "text"), "text", "text")]
+    monkeypatch.setattr(scp, "LARGE", 0)
+    texts = []
+
+    def process(utt, item):
+        texts.append(item.pop("text"))
+        return item
+
+    data = ESPnetDataset(types, preprocess=process, keys_to_load={"u0", "u1", "u2"})
     items = [data[utt] for utt in MATRICES]
+    assert texts == list(espnets_text(dump / "text").values()) == ["A  B", "", "Ä"]
     np.testing.assert_array_equal(items[1][1]["speech"], MATRICES["u1"].astype(np.float32))
     _, batch = CommonCollateFn(float_pad_value=0.0, int_pad_value=-1)(items)
     assert batch["speech_lengths"].tolist() == [len(m) for m in MATRICES.values()]

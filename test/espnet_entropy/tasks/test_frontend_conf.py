@@ -6,9 +6,9 @@ import shutil
 import numpy as np
 import pytest
 import yaml
-from toy import META, K, calibrate, make_corpus
+from toy_training import META, K, calibrate, make_corpus
 
-from espnet_entropy.compressor.model_dir import Manifest
+from espnet_entropy.compressor.model_dir import ModelManifest
 from espnet_entropy.segmenter.calibrate import CalibrationTable
 from espnet_entropy.segmenter.config import SegmenterConfig
 from espnet_entropy.segmenter.unit_bpe import UnitBPE
@@ -27,7 +27,7 @@ def corpus(tmp_path_factory):
 @pytest.fixture(scope="module")
 def model(corpus):
     """A model directory whose default is planned at 15 Hz; its parts are not looked at."""
-    manifest = Manifest(1, **META, criterion="planned", rate=15.0)
+    manifest = ModelManifest(1, **META, criterion="planned", rate=15.0)
     for part in ("tokenizer", "entropy_lm"):
         (corpus / "model" / part).mkdir(parents=True)
     write_yaml(corpus / "model/model.yaml", manifest)

@@ -3,7 +3,9 @@
 import numpy as np
 import pytest
 import torch
-from toy import K, load_compressor_conftest, make_corpus, random_matrices
+from sounds import babble
+from toy_compressor import assemble, make_parts
+from toy_training import K, make_corpus, random_matrices
 
 from espnet_entropy.compressor import Compressor
 from espnet_entropy.segmenter.config import SegmenterConfig
@@ -114,14 +116,12 @@ def _resolved(front):
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
-    conftest = load_compressor_conftest()
     root = tmp_path_factory.mktemp("parts")
-    conftest.make_parts(root)
-    return conftest.assemble(root)
+    make_parts(root)
+    return assemble(root)
 
 
 def test_a_waveform_gives_what_its_dump_gives(model):
-    babble = load_compressor_conftest().babble
     wavs = [torch.tensor(babble(seed, seconds)) for seed, seconds in ((1, 3.0), (2, 1.7))]
     compressor = Compressor.from_pretrained(model, rate=7, criterion="global")
     rows = []
@@ -144,7 +144,7 @@ def test_a_waveform_gives_what_its_dump_gives(model):
 
 def test_a_criterion_without_entropy_does_not_score(model, monkeypatch):
     front = UnitFrontend(model=str(model), criterion="dedup")
-    wav = torch.tensor(load_compressor_conftest().babble(3, 1.0))[None]
+    wav = torch.tensor(babble(3, 1.0))[None]
     wanted, _ = front(wav, torch.tensor([wav.shape[1]]))
     monkeypatch.setattr(
         "espnet_entropy.entropy_lm.scorer.EntropyScorer.score", lambda *_: pytest.fail("scored")

@@ -1,16 +1,16 @@
 """The LM task through the real command, and our classes as ESPnet sees them (one process)."""
 
 import math
-import os
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
 import kaldiio
 import numpy as np
 import pytest
+import toy_training
+from toy_training import losses
 
 from espnet_entropy.bin.export_entropy_lm import main as export
 from espnet_entropy.entropy_lm.export import load_checkpoint
@@ -20,7 +20,8 @@ from espnet_entropy.entropy_lm.packing import pack_units
 pytestmark = pytest.mark.slow  # importing espnet2.tasks takes 12-17 s
 K = 5
 ROOT = Path(__file__).resolve().parents[3]
-CONFIGS = sorted(ROOT.glob("egs2/*/units1/conf/train_entropy_lm*.yaml"))
+PLACES = ("egs2/*", "tools/recipe_template/units1/egs2/*")
+CONFIGS = [path for p in PLACES for path in sorted(ROOT.glob(f"{p}/units1/conf/train_entropy_lm*"))]
 
 
 @pytest.fixture
@@ -62,21 +63,7 @@ def options(recipe: Path, exp: Path, *more: str) -> list[str]:
 
 
 def start(recipe: Path, exp: Path, *more: str) -> subprocess.Popen[bytes]:
-    exp.mkdir(exist_ok=True)
-    with open(exp / "log", "ab") as log:
-        return subprocess.Popen(
-            [sys.executable, "-m", "espnet_entropy.bin.lm_train", *options(recipe, exp, *more)],
-            stdout=log,
-            stderr=log,
-            cwd=ROOT,
-            env=os.environ | {"OMP_NUM_THREADS": "1"},
-        )
-
-
-def losses(exp: Path) -> dict[int, tuple[float, float]]:
-    """Training and validation loss of each epoch, from ESPnet's own record."""
-    stats = load_checkpoint(exp / "checkpoint.pth")["reporter"]["stats"]
-    return {e: (float(s["train"]["loss"]), float(s["valid"]["loss"])) for e, s in stats.items()}
+    return toy_training.start("lm_train", exp, options(recipe, exp, *more))
 
 
 def later_epochs(exp: Path) -> list[Path]:
@@ -215,3 +202,23 @@ def test_recipe_configurations_build(config, recipe):
     optimizer = torch.optim.AdamW(lm.parameters(), **args.optim_conf)
     scheduler_classes[args.scheduler](optimizer, **args.scheduler_conf)
     assert args.optim == "adamw"
+
+
+@pytest.mark.parametrize("more", [[], ["--num_iters_per_epoch", "4"], ["--num_workers", "1"]])
+def test_a_large_corpus_is_read_in_the_same_batches(recipe, monkeypatch, more):
+    from espnet2.train.distributed_utils import DistributedOption
+
+    from espnet_entropy.tasks.lm import EntropyLMTask
+    from espnet_entropy.utils import scp
+
+    args = EntropyLMTask.get_parser().parse_args(options(recipe, recipe / "exp", *more))
+    args.token_list = (recipe / "packed/train/tokens.txt").read_text().split()
+    found = []
+    for large in (1 << 20, 0):
+        monkeypatch.setattr(scp, "LARGE", large)
+        made = EntropyLMTask.build_iter_factory(args, DistributedOption(), "train")
+        read = [batch for epoch in (1, 2, 3) for batch in made.build_iter(epoch)]
+        found.append([(keys, batch["text"].tolist()) for keys, batch in read])
+    assert type(made.sampler).__name__ == "LeanSampler"
+    assert found[0] == found[1]
+    assert [keys for keys, _ in found[0][:3]] != [keys for keys, _ in found[0][3:6]]

@@ -5,7 +5,7 @@ import argparse
 import pytest
 import torch
 import yaml
-from toy import make_corpus, options, write_config
+from toy_training import make_corpus, options, write_config
 
 from espnet_entropy.bin.st_train import main
 from espnet_entropy.entropy_lm.export import load_checkpoint

@@ -3,7 +3,7 @@
 import pytest
 import torch
 import yaml
-from toy import CONFIG, K, make_corpus, options
+from toy_training import CONFIG, K, make_corpus, options
 
 from espnet_entropy.bin.measure_flops import main
 from espnet_entropy.cale.config import CaleConfig

@@ -5,34 +5,17 @@ import numpy as np
 import pytest
 import torch
 import transformers
+from small_speech_model import KINDS, save_speech_model
 
 from espnet_entropy.tokenizer.features import build_features
 from espnet_entropy.tokenizer.speech_model import SpeechModelFeatures
 from espnet_entropy.utils.grid import num_units
 
-KINDS = {"hubert": "Hubert", "wavlm": "WavLM", "wav2vec2": "Wav2Vec2"}
-
 
 def make_model(path: Path, kind: str = "hubert", stable: bool = False, **options) -> Path:
-    """A random model with two blocks on HuBERT's grid; ``stable`` is the large models' kind."""
-    torch.manual_seed(0)
-    config = getattr(transformers, KINDS[kind] + "Config")(
-        **{
-            "hidden_size": 32,
-            "num_hidden_layers": 2,
-            "num_attention_heads": 4,
-            "intermediate_size": 64,
-            "conv_dim": (16,) * 7,
-            "num_conv_pos_embeddings": 16,
-            "num_conv_pos_embedding_groups": 4,
-            "do_stable_layer_norm": stable,
-            "feat_extract_norm": "layer" if stable else "group",
-            **options,
-        }
-    )
-    getattr(transformers, KINDS[kind] + "Model")(config).save_pretrained(path)
-    transformers.Wav2Vec2FeatureExtractor(do_normalize=stable).save_pretrained(path)
-    return path
+    """A random model; ``stable`` is the large models' kind."""
+    options = {"feat_extract_norm": "layer" if stable else "group", **options}
+    return save_speech_model(path, kind, normalize=stable, do_stable_layer_norm=stable, **options)
 
 
 def whole_model(path: Path, kind: str, wav: np.ndarray) -> list[np.ndarray]:

@@ -56,9 +56,11 @@ def test_few_archives_stay_open(tmp_path, monkeypatch):
         entries[str(i)] = read_entries(scp)["u"]
     before = len(os.listdir("/proc/self/fd"))
     read = Arrays(entries, "x.scp")
-    for key in ("0", "1", "2", "3", "4", "0", "4"):
+    for key in ("0", "1", "2", "3", "4", "0", "4", "3"):
         assert read[key].tolist() == [int(key)] * 3
     assert len(os.listdir("/proc/self/fd")) == before + 2
+    (tmp_path / "4" / "a.ark").unlink()
+    assert read["4"].tolist() == [4] * 3  # read later than 0, though opened earlier
     del read
     assert len(os.listdir("/proc/self/fd")) == before
 

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from kaldiio import load_scp
 
 from espnet_entropy.utils.failures import FailureLog
-from espnet_entropy.utils.shards import ShardedArk, plan_shards
+from espnet_entropy.utils.shards import Job, ShardedArk, plan_shards
 
 
 @given(st.lists(st.integers(0, 50), max_size=40), st.integers(1, 60))
@@ -31,12 +31,46 @@ def test_shards_merge_in_order_whatever_the_number_of_jobs(tmp_path):
     for nj in (1, 2, 3):
         ark = ShardedArk(tmp_path / str(nj), "scored", PLAN, "key")
         for job in reversed(range(1, nj + 1)):
-            ark.run(make, job, nj)
+            ark.run(make, ark.pending(Job(job, nj)))
         assert list(ark.merge()) == ["u1", "u2", "u3", "u4", "u5"]
         read = load_scp(str(tmp_path / str(nj) / "scored.scp"))
         assert all((read[utt] == int(utt[1:])).all() for utt in read)
     first = (tmp_path / "1/shards/scored.3.ark").read_bytes()
     assert first == (tmp_path / "3/shards/scored.3.ark").read_bytes()
+
+
+@given(
+    st.lists(st.lists(st.integers(1, 1000), max_size=30), min_size=1, max_size=5),
+    st.integers(1, 12),
+)
+def test_jobs_share_everything_once_and_no_job_has_one_shard_too_much(sets, nj):
+    jobs = [Job(number, nj) for number in range(1, nj + 1)]
+    loads = [0] * nj
+    for sizes in sets:
+        shares = [job.share(sizes) for job in jobs]
+        assert sorted(index for share in shares for index in share) == list(range(len(sizes)))
+        assert all(share == sorted(share) for share in shares)
+        for number, share in enumerate(shares):
+            loads[number] += sum(sizes[index] for index in share)
+    largest = max((size for sizes in sets for size in sizes), default=0)
+    assert max(loads) - min(loads) <= largest
+
+
+def test_many_small_sets_are_shared_too():
+    jobs = [Job(number, 2) for number in (1, 2)]
+    shares = [[job.share([size]) for job in jobs] for size in (5, 3, 1, 1)]
+    assert shares == [[[0], []], [[], [0]], [[], [0]], [[], [0]]]
+
+
+def test_there_is_no_such_job():
+    with pytest.raises(ValueError, match=r"job: expected 1\.\.2, got 3"):
+        Job(3, 2)
+
+
+def test_shards_weigh_what_their_utterances_do(tmp_path):
+    sizes = {"u1": 1, "u2": 2, "u3": 9, "u4": 3, "u5": 3}
+    ark = ShardedArk(tmp_path, "scored", PLAN, "key", sizes)
+    assert [ark.pending(Job(number, 2)) for number in (1, 2)] == [[1], [0, 2]]
 
 
 def test_finished_shards_are_kept_and_missing_ones_are_named(tmp_path):
@@ -59,6 +93,16 @@ def test_an_exception_inside_a_shard_leaves_it_pending(tmp_path):
     assert ark.pending() == [0, 1, 2]
 
 
+def test_what_a_killed_run_left_goes_when_its_shard_is_written(tmp_path):
+    ark = ShardedArk(tmp_path, "scored", [["u1"]] * 11, "key")
+    ark.pending()  # makes the directory
+    left = [f".scored.{i}.ark.abcd.tmp" for i in (1, 11)]
+    for name in left:
+        (tmp_path / "shards" / name).touch()
+    ark.write(0, make(["u1"]))
+    assert [path.name for path in (tmp_path / "shards").glob(".*")] == left[1:]
+
+
 def test_shards_of_another_model_are_refused(tmp_path):
     ShardedArk(tmp_path, "scored", PLAN, "key").run(make)
     with pytest.raises(ValueError, match="of another model or utterance list"):
@@ -78,6 +122,13 @@ def test_failed_utterances_are_listed_counted_and_limited(tmp_path):
         ark.merge()
     assert list(ark.merge(max_failed=0.2)) == ["u1", "u3", "u4", "u5"]
     assert (tmp_path / "scored.failed").read_text() == "u2 bad file\n"
+
+
+def test_an_error_that_says_nothing_is_named_by_its_type(tmp_path):
+    ark = ShardedArk(tmp_path, "scored", [["u1", "u2"]], "key")
+    ark.run(lambda utts: [("u1", MemoryError()), *make(["u2"])])
+    ark.merge(max_failed=0.5)
+    assert (tmp_path / "scored.failed").read_text() == "u1 MemoryError\n"
 
 
 def test_all_failed_is_never_tolerated():

@@ -116,7 +116,7 @@ def test_another_seed_replaces_stale_audio(tmp_path):
     assert {k: same[k] for k in fresh} == fresh
 
 
-def check_speech(item: synthesis.Plan) -> None:
+def check_speech(item: synthesis.SpeechPlan) -> None:
     speech = synthesis.synthesize(item)
     inside = np.zeros(len(speech.clean), bool)
     for start, end, label in speech.phones:
@@ -133,10 +133,10 @@ def check_speech(item: synthesis.Plan) -> None:
 @pytest.mark.parametrize("voice", [*KNOWN, *HELD_OUT], ids=lambda voice: voice.name)
 def test_silences_are_silent_and_noise_is_faint(voice):
     text = "THE OLD PAINTER LIVED IN THE HOUSE BUT MY SISTER WENT TO TAKE A BLACK CAT LAST NIGHT"
-    in_one_child(check_speech, synthesis.Plan(f"{voice.name}-1", text, voice, 0))
+    in_one_child(check_speech, synthesis.SpeechPlan(f"{voice.name}-1", text, voice, 0))
 
 
-def check_stop(item: synthesis.Plan) -> None:
+def check_stop(item: synthesis.SpeechPlan) -> None:
     speech = synthesis.synthesize(item)
     for start, _, _ in [p for p in speech.phones if p.label in ("k", "t", "p")]:
         at = round(start * 16000)
@@ -146,18 +146,18 @@ def check_stop(item: synthesis.Plan) -> None:
 
 
 def test_stops_begin_with_their_closure():
-    in_one_child(check_stop, synthesis.Plan("x", "MY TACO COPY", KNOWN[0], 0))
+    in_one_child(check_stop, synthesis.SpeechPlan("x", "MY TACO COPY", KNOWN[0], 0))
 
 
 def test_fused_words_come_apart():
-    def check(item: synthesis.Plan) -> None:
+    def check(item: synthesis.SpeechPlan) -> None:
         speech = synthesis.synthesize(item)
         words = [w for w in speech.words if w.label != "SIL"]
         assert [w.label for w in words] == item.text.split()
         phones = [p.label for p in speech.phones if words[1].start <= p.start < words[1].end]
         assert phones == ["ɪ", "n"]
 
-    in_one_child(check, synthesis.Plan("x", "HE IN THE GARDEN IN THE EVENING", KNOWN[0], 0))
+    in_one_child(check, synthesis.SpeechPlan("x", "HE IN THE GARDEN IN THE EVENING", KNOWN[0], 0))
 
 
 def test_a_failing_child_is_an_error():

@@ -1,0 +1,138 @@
+#!/usr/bin/env bash
+# A small encoder of our own: packed data, masked prediction in three iterations, a rival that is told
+# the phones, tokenizers. Called by egs2/<name>/ssl1/run.sh; `./run.sh --help` lists the options.
+#
+# Stages targets1 to export need packed data alone (under 40 MiB here), no audio: they can be carried
+# to a machine with a GPU. A training stage that runs out of --max_minutes ends the run with status 3;
+# the same call goes on.
+# shellcheck disable=SC2154,SC2329  # options become variables in parse_options; run_stage calls the stages
+set -euo pipefail
+
+template=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+. "${template}/../../utils/options.sh"
+. "${template}/../../utils/stages.sh"
+# shellcheck disable=SC2034  # read by utils/stages.sh
+stages=(pack targets1 train1 targets2 train2 targets3 train3 train_ctc export evaluate)
+
+option stage         str  1     "first stage, number or name: $(list_stages)"
+option stop_stage    str  ""    "last stage, number or name; the last of all if empty"
+option remake        bool false "remove and make anew what was made from other inputs or settings"
+option ngpu          int  0     "1 to train and cluster on a GPU"
+option max_minutes   str  ""    "stop a training and save it after this long; the same call goes on"
+option corpora       list ""    "units1 recipes whose dump/raw/<set> is packed"
+option train_set     str  train "set of each corpus to learn from"
+option valid_set     str  valid "set of each corpus that chooses weights and layer"
+option test_sets     list ""    "<units1 recipe>:<set> with aligned phones, to evaluate the units on"
+option masked_config file conf/train_masked.yaml "masked prediction, all iterations"
+option ctc_config    file conf/train_ctc.yaml    "the labelled rival"
+option clusters      list "100 500 500"          "K of the targets of each iteration"
+option layers        list ""    "candidate layers; all if empty"
+option exported      str  train3 "training whose encoder becomes tokenizers: train1 .. train3, train_ctc"
+option exported_clusters list "500 100"          "K of each tokenizer"
+option about         file conf/about.md          "what the model card begins with"
+option max_failed    str  0.05  "largest tolerated share of utterances that fail in a stage"
+# shellcheck disable=SC2034  # read by utils/options.sh
+option_program=./run.sh # shown by --help and in errors
+parse_options "$@"
+
+. "${template}/path.sh"
+. "${template}/cmd.sh"
+select_stages
+
+device=cpu gpu=()
+if [ "${ngpu}" -gt 0 ]; then device=cuda gpu=(--gpu 1); fi
+packed=(--train dump/packed/train --valid dump/packed/valid)
+tables="dump/packed/train/packed.yaml dump/packed/valid/packed.yaml"
+last_targets=exp/targets3.safetensors
+read -ra K <<< "${clusters}"
+
+each_corpus() { # PREFIX SUFFIX
+    local corpus
+    for corpus in ${corpora}; do echo "$1${corpus}$2"; done | tr '\n' ' '
+}
+
+pack() {
+    local name more=()
+    for name in train valid; do
+        local set_name=${name}_set
+        # shellcheck disable=SC2046,SC2086  # paths without spaces
+        "${python}" -m espnet_entropy.bin.ssl_pack --data $(each_corpus "" "/dump/raw/${!set_name}") \
+            --base ${corpora} "${more[@]}" --out "dump/packed/${name}" --max_failed "${max_failed}"
+        more=(--train dump/packed/train)
+    done
+}
+
+launch() { # NAME MODULE ARGS...
+    # shellcheck disable=SC2086  # train_cmd: a command and its options
+    ${train_cmd} "${gpu[@]}" "exp/logs/$1.log" "${python}" -m "espnet_entropy.bin.$2" "${packed[@]}" "${@:3}" --device "${device}"
+}
+
+targets() { # ITERATION [MODEL]
+    local from=()
+    # shellcheck disable=SC2206
+    if [ $# -gt 1 ]; then from=(--model "$2" ${layers:+--layers ${layers}}); fi
+    launch "targets$1" ssl_targets --num_clusters "${K[$1 - 1]}" --out "exp/targets$1.safetensors" "${from[@]}"
+}
+
+train() { # NAME CONFIG ARGS...
+    launch "$1" ssl_train --config "$2" --out "exp/$1" ${max_minutes:+--max_minutes "${max_minutes}"} "${@:3}" || {
+        if [ -f "exp/$1/state.pt" ]; then
+            log "$1: stopped, see exp/logs/$1.log; the same call goes on"
+            exit 3
+        fi
+        exit 1
+    }
+}
+
+targets1() { targets 1; }
+train1() { train train1 "${masked_config}" --targets exp/targets1.safetensors; }
+targets2() { targets 2 exp/train1/model; }
+train2() { train train2 "${masked_config}" --targets exp/targets2.safetensors; }
+targets3() { targets 3 exp/train2/model; }
+train3() { train train3 "${masked_config}" --targets exp/targets3.safetensors; }
+# shellcheck disable=SC2046  # nothing, or two words
+train_ctc() { # the targets are for a configuration with masked_weight above 0 as well
+    train train_ctc "${ctc_config}" $([ ! -f "${last_targets}" ] || echo "--targets ${last_targets}")
+}
+
+export_units() {
+    # shellcheck disable=SC2086  # numbers
+    launch export ssl_export --model "exp/${exported}/model" --num_clusters ${exported_clusters} \
+        ${layers:+--layers ${layers}} --about "${about}" --out exp/units
+}
+
+evaluate() {
+    local entry k here
+    here=$(pwd)
+    for entry in ${test_sets}; do
+        for k in ${exported_clusters}; do
+            # from the corpus's own directory: relative audio paths start there
+            (cd "${entry%%:*}" && "${python}" -m espnet_entropy.bin.evaluate_units --test "dump/raw/${entry##*:}" \
+                --tokenizer "${here}/exp/units/tokenizer_${k}" --out "${here}/exp/unit_quality/K${k}/${entry##*:}")
+        done
+    done
+}
+
+# One function, so that bash has read the whole script before the first stage begins: it may change
+# on disk (git pull) while a stage runs.
+run_all() {
+    local i
+    run_stage pack "$(each_corpus "" "/dump/raw/${train_set}/utt2num_samples") $(each_corpus "" "/dump/raw/${valid_set}/utt2num_samples")" \
+        dump/packed "" pack
+    run_stage targets1 "${tables}" exp/targets1.safetensors "K ${K[0]}" targets1
+    run_stage train1 "exp/targets1.safetensors ${masked_config}" exp/train1 "" train1
+    for i in 2 3; do
+        run_stage "targets${i}" "${tables} exp/train$((i - 1))/model/config.yaml" "exp/targets${i}.safetensors" \
+            "K ${K[i - 1]} layers ${layers}" "targets${i}"
+        run_stage "train${i}" "exp/targets${i}.safetensors ${masked_config}" "exp/train${i}" "" "train${i}"
+    done
+    run_stage train_ctc "${tables} $(compgen -G "${last_targets}") ${ctc_config}" exp/train_ctc "" train_ctc
+    run_stage export "exp/${exported}/model/config.yaml ${tables} ${about}" exp/units \
+        "K ${exported_clusters} layers ${layers}" export_units
+    if [ -n "${test_sets}" ]; then
+        run_stage evaluate "$(compgen -G 'exp/units/tokenizer_*/tokenizer.yaml' | tr '\n' ' ')" exp/unit_quality \
+            "${test_sets}" evaluate
+    fi
+}
+
+run_all; exit

@@ -1,0 +1,11 @@
+#!/usr/bin/env bash
+# mini_hubert: a small HuBERT of our own, and a rival that is told the phones.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")"
+
+../../TEMPLATE/ssl1/ssl.sh \
+    --train_set train \
+    --valid_set valid \
+    --test_sets "../../mini_synth/units1:test_unseen ../../speechocean762/units1:lj" \
+    --corpora "../../speechocean762/units1 ../../mini_synth/units1" \
+    "$@"

@@ -1,0 +1,1 @@
+"""Training of small encoders of speech: masked prediction of clusters, and phones."""

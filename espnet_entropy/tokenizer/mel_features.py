@@ -1,0 +1,132 @@
+"""Features of our own small encoders of mel levels, any layer.
+
+As with speech models, utterances are never padded: on a CPU each is computed alone, on a GPU those
+of equal length share a batch.
+
+Legend: B batch, N frames, D width, T samples.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+
+from espnet_entropy.tokenizer.mel_levels import mel_levels
+from espnet_entropy.tokenizer.mel_model_dir import load_encoder, save_encoder
+from espnet_entropy.tokenizer.speech_model import (
+    BATCH_NOISE,
+    ChunkPlan,
+    SpeechModelConfig,
+    SpeechModelFeatures,
+    reproducible,
+)
+from espnet_entropy.utils.config import to_dict
+from espnet_entropy.utils.files import fingerprint
+
+NAME = "mel_encoder"
+
+
+@dataclass(frozen=True)
+class MelEncoderOptions:
+    """Options of features from a mel encoder.
+
+    Attributes:
+        model: directory of the model.
+        layer: output of this block; 0 is what enters the first block; ``None`` is the layer that
+            the model names.
+        dtype: as ``SpeechModelConfig``; so are the others.
+        chunk: seconds per chunk; ``None`` computes the utterance as a whole.
+        left_context: seconds before a chunk that its frames also see.
+        right_context: seconds after it.
+    """
+
+    model: str
+    layer: int | None = None
+    dtype: Literal["float32", "float16", "bfloat16"] = "float32"
+    chunk: float | None = None
+    left_context: float = 0.0
+    right_context: float = 0.0
+
+    def __post_init__(self) -> None:
+        self.with_layer(self.layer or 0)
+
+    def with_layer(self, layer: int) -> SpeechModelConfig:
+        """The same as options of a speech model, checked."""
+        return SpeechModelConfig(
+            self.model,
+            layer,
+            self.dtype,
+            do_normalize=False,
+            chunk=self.chunk,
+            left_context=self.left_context,
+            right_context=self.right_context,
+        )
+
+
+class MelEncoderFeatures(SpeechModelFeatures):
+    """Frames of one layer of a mel encoder.
+
+    Args:
+        options: model, layer and chunks.
+        device: where to compute.
+        directory: what a model path that begins with ``./`` is relative to.
+
+    Raises:
+        ValueError: if the model cannot be loaded or lacks the layer.
+    """
+
+    def __init__(
+        self, options: MelEncoderOptions, device: str = "cpu", directory: Path | None = None
+    ) -> None:
+        self.name, self.options, self.conf = NAME, options, to_dict(options)
+        self._device, self._dtype = torch.device(device), getattr(torch, options.dtype)
+        if self._device.type == "cpu" and self._dtype != torch.float32:
+            raise ValueError(f"features_conf: dtype {options.dtype} needs a GPU; use float32.")
+        self._directory = directory
+        self._encoder, layer = load_encoder(self._place(), options.layer)
+        self.config = options.with_layer(layer)
+        self.dim = self._encoder.config.width
+        shares = self._device.type != "cpu" and options.dtype == "float32" and not options.chunk
+        self.batch_noise = BATCH_NOISE if shares else 0.0
+        self._share_batches = bool(shares)
+        self.latency = math.inf if options.chunk is None else ChunkPlan(self.config).latency
+        decides = {key: value for key, value in to_dict(self.config).items() if key != "model"}
+        weights = {key: value.numpy() for key, value in self._encoder.state_dict().items()}
+        self.fingerprint = fingerprint(decides | {"features": NAME, "version": 1}, weights)
+        self._encoder.to(self._device, self._dtype)
+
+    def full_context(self) -> MelEncoderFeatures:
+        """The same without chunks."""
+        if self.config.chunk is None:
+            return self
+        whole = replace(self.options, chunk=None, left_context=0.0, right_context=0.0)
+        return MelEncoderFeatures(whole, str(self._device), self._directory)
+
+    def save_model(self, directory: Path) -> dict[str, Any]:
+        """Write the blocks in use to ``directory/model``; the options that change."""
+        encoder, layer = load_encoder(self._place(), self.config.layer)
+        save_encoder(encoder, directory / "model", layer)
+        return {"model": "./model", "layer": layer}
+
+    def _place(self) -> Path:
+        inside = Path(self._directory or ".") / self.options.model
+        if self.options.model.startswith("./") and inside.is_dir():
+            return inside
+        return Path(self.options.model)
+
+    def _forward(self, wavs: list[np.ndarray]) -> list[np.ndarray]:
+        levels = torch.from_numpy(np.stack([mel_levels(wav) for wav in wavs])).to(self._device)
+        lengths = torch.full((len(wavs),), (levels.shape[1] + 1) // 2, device=self._device)
+        with torch.inference_mode(), reproducible():
+            frames = self._states(levels, lengths)
+        return list(frames.float().cpu().numpy())
+
+    def _states(self, levels: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
+        """(B, J, 40) levels to (B, N, D) frames."""
+        frames: torch.Tensor = self._encoder(levels, lengths)[-1]
+        return frames
