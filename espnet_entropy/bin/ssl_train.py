@@ -8,10 +8,12 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from espnet_entropy.utils.cli import Parser, run_main, setup_logging
 
 UNFINISHED = 3
+UNFINISHED_MARKER = "unfinished"  # in the training's directory, beside that status
 
 
 def get_parser() -> argparse.ArgumentParser:
@@ -44,7 +46,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     targets = None if args.targets is None else Targets.load(args.targets)
     train, valid = PackedSet.load(args.train), PackedSet.load(args.valid)
     trainer = Trainer(config, train, valid, args.out, targets, args.device)
+    marker = Path(args.out, UNFINISHED_MARKER)
+    marker.unlink(missing_ok=True)
     if not trainer.run(args.max_minutes):
+        marker.touch()  # launchers do not pass exit statuses on
         print(f"{args.out}: out of time; the same call goes on", file=sys.stderr)
         sys.exit(UNFINISHED)
 

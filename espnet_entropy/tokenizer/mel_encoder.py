@@ -91,7 +91,10 @@ class MelEncoder(nn.Module):
         N = (levels.shape[1] + 1) // 2
         valid = torch.arange(N, device=levels.device) < lengths[:, None]  # (B, N)
         frames = torch.arange(levels.shape[1], device=levels.device) < 2 * lengths[:, None] - 1
-        x = normalize(levels, frames).to(self.front.weight.dtype).transpose(1, 2)  # (B, 40, J)
+        x = normalize(levels, frames).to(self.front.weight.dtype)  # (B, J, 40)
+        if masked is not None:  # or visible neighbours, which see a few frames, would show them
+            x = x.masked_fill(hidden_frames(masked)[:, : x.shape[1], None], 0.0)
+        x = x.transpose(1, 2)
         x = F.gelu(self.front(x)) * frames[:, None]
         x = self.norm(self.halve(x).transpose(1, 2))  # (B, N, D)
         if masked is not None:
@@ -100,6 +103,12 @@ class MelEncoder(nn.Module):
         for block in self.blocks[:layers]:
             states.append(block(states[-1], valid))
         return states
+
+
+def hidden_frames(masked: torch.Tensor) -> torch.Tensor:
+    """(B, N) bool of units to (B, 2 N) bool: the frame at each masked unit and those beside it."""
+    at = masked.repeat_interleave(2, 1)  # frames 2 i and 2 i + 1
+    return at | F.pad(at[:, 1:], (0, 1))
 
 
 class Block(nn.Module):

@@ -142,7 +142,7 @@ each_test() { # PREFIX [FILE] -> PREFIX/<set>[/FILE] of every test set, as words
 # on disk (git pull) while a stage runs.
 run_all() {
     sets="${train_set} ${valid_set} ${test_sets}"
-    local name prepared="" scored="" texts=""
+    local name prepared="" scored="" texts="" cut=""
     for name in ${sets}; do
         scored+="${units}/dump/scored/${name}/scored.sha256 "
         texts+="${units}/data/${name}/text "
@@ -153,8 +153,10 @@ run_all() {
         trained_on+="${dumps}/${name}/text ${dumps}/${name}/meta.yaml ${units}/dump/scored/${name}/scored.sha256 "
     done
     if selected data; then data; fi # no stamp: the units' own stages know whether they are done
-    run_stage prepare "${scored} ${texts}" "${prepared}" \
-        "${units} ${train_set}: $(limits "${train_set}") ${valid_set}: $(limits "${valid_set}")" prepare
+    for name in "${train_set}" "${valid_set}"; do
+        if [ -n "$(limits "${name}")" ]; then cut+=" of ${name}"; fi
+    done
+    run_stage prepare "${scored} ${texts}" "${prepared}" "${units} ${prepare_args}${cut}" prepare
     stamp_dir=${shared}/${token_list##*/}
     run_stage token_list "${dumps}/${train_set}/text" "${token_list}/tokens.txt" "${train_set}" token_list
     if [ "${unit_bpe_size}" -gt 0 ]; then

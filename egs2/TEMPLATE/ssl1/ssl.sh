@@ -76,8 +76,8 @@ targets() { # ITERATION [MODEL]
 
 train() { # NAME CONFIG ARGS...
     launch "$1" ssl_train --config "$2" --out "exp/$1" ${max_minutes:+--max_minutes "${max_minutes}"} "${@:3}" || {
-        if [ -f "exp/$1/state.pt" ]; then
-            log "$1: stopped, see exp/logs/$1.log; the same call goes on"
+        if [ -f "exp/$1/unfinished" ]; then
+            log "$1: out of time; the same call goes on"
             exit 3
         fi
         exit 1
