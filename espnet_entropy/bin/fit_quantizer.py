@@ -1,7 +1,8 @@
 """Fit a tokenizer's quantizer to a data directory: dump/raw/<set> -> exp/tokenizer.
 
 Where the configuration names a ready one (quantizer_conf: {pretrained: km.bin}), nothing is
-fitted: the data are not read, and the call without --job writes the tokenizer.
+fitted: the data are not read, and the call without --job writes the tokenizer. Features 'phones'
+are of the alignment: one call reads it.
 """
 
 from __future__ import annotations
@@ -42,6 +43,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     if ready is not None:
         if args.job is None:
             adopt(config, ready, args.out, args.device)
+        return
+    if config.features == "phones":
+        if args.job is None:
+            from espnet_entropy.tokenizer.phone_features import fit_phones
+
+            fit_phones(config, args.data, args.out)
         return
     fit = TokenizerFit(config, args.data, args.out, args.device)
     if args.job is not None:

@@ -42,7 +42,7 @@ def sweep_results(sweep: Sweep, root: str | Path, options: Options | None = None
     """
     budgets: dict[str, Any] = {}
     for budget in BUDGETS:
-        found = {row.name: _runs(Path(root), row, budget) for row in sweep.rows}
+        found = {row.name: find_runs(Path(root), row, budget) for row in sweep.rows}
         if any(found.values()) or budget == BUDGETS[0]:
             rows = [_row(sweep, row, found, Path(root), budget, options) for row in sweep.rows]
             budgets[budget] = rows
@@ -59,7 +59,7 @@ def sweep_results(sweep: Sweep, root: str | Path, options: Options | None = None
 Runs = dict[str, list[tuple[Path, dict[str, Any]]]]  # by test set: score.json and its content
 
 
-def _runs(root: Path, row: SweepRow, budget: str) -> Runs:
+def find_runs(root: Path, row: SweepRow, budget: str) -> Runs:
     """Scores of a row by test set, in the order of their seeds."""
     runs: Runs = {}
     seeds = [p for p in experiment_dir(root, row.name, budget).glob("seed*") if p.is_dir()]
@@ -77,13 +77,13 @@ def _row(
     budget: str,
     options: Options | None,
 ) -> dict[str, Any]:
-    sets = {name: _summary(runs) for name, runs in sorted(found[row.name].items())}
+    sets = {name: summarize(runs) for name, runs in sorted(found[row.name].items())}
     reference = sweep.reference_row
     for name in sets if row.name != reference.name else ():
         rivals = found[reference.name].get(name)
         if rivals:
             names = (row.shown, reference.shown)
-            result = _compare(found[row.name][name], rivals, names, options)
+            result = compare_runs(found[row.name][name], rivals, names, options)
             sets[name]["against_reference"] = result
     return {
         "name": row.name,
@@ -96,7 +96,7 @@ def _row(
     }
 
 
-def _summary(runs: Sequence[tuple[Path, dict[str, Any]]]) -> dict[str, Any]:
+def summarize(runs: Sequence[tuple[Path, dict[str, Any]]]) -> dict[str, Any]:
     """Mean and spread over seeds; of a single run the bootstrap interval over utterances."""
     scores = [score for _, score in runs]
     summary: dict[str, Any] = {
@@ -138,7 +138,7 @@ def _mean(values: Sequence[float | None]) -> float | None:
     return statistics.fmean(known) if known else None
 
 
-def _compare(
+def compare_runs(
     runs: Sequence[tuple[Path, dict[str, Any]]],
     rivals: Sequence[tuple[Path, dict[str, Any]]],
     names: tuple[str, str],

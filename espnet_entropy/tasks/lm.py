@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 from espnet2.lm.abs_model import AbsLM
-from espnet2.tasks.lm import LMTask, lm_choices
+from espnet2.tasks.lm import LMTask, lm_choices, model_choices
 
 from espnet_entropy.entropy_lm.config import lm_config
 from espnet_entropy.entropy_lm.model import EntropyLM
@@ -22,6 +22,7 @@ from espnet_entropy.tasks.batches import LeanBatches
 from espnet_entropy.tasks.check_call import CheckedCall
 from espnet_entropy.tasks.checkpoints import atomic_checkpoints, mend_links
 from espnet_entropy.tasks.data_types import register_data_types
+from espnet_entropy.tasks.distilled_lm import DistilledLM
 from espnet_entropy.tasks.schedulers import register_scheduler
 from espnet_entropy.utils.config import naming
 
@@ -74,8 +75,9 @@ class EntropyLMTask(CheckedCall, LeanBatches, LMTask):  # type: ignore[misc]
 
 
 def register() -> None:
-    """Make ``entropy_lm``, ``warmupcosinelr`` and the type ``units`` known to ESPnet."""
+    """Make ``entropy_lm``, ``distilled_lm``, ``warmupcosinelr`` and the type ``units`` known."""
     lm_choices.classes["entropy_lm"] = ESPnetEntropyLM
+    model_choices.classes["distilled_lm"] = DistilledLM
     register_scheduler()
     register_data_types()
 

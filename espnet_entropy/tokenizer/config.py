@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-FEATURES = ("mfcc", "hubert", "wavlm", "wav2vec2", "mel_encoder")
+FEATURES = ("mfcc", "hubert", "wavlm", "wav2vec2", "mel_encoder", "phones")
 QUANTIZERS = ("kmeans",)
 NUM_CLUSTERS = 200  # where a codebook is fitted and nothing else is said
 
@@ -55,13 +55,13 @@ class TokenizerConfig:
 
     Attributes:
         features: kind of features.
-        features_conf: options of those features (``MfccConfig``, ``SpeechModelConfig`` or
-            ``MelEncoderOptions``).
+        features_conf: options of those features (``MfccConfig``, ``SpeechModelConfig``,
+            ``MelEncoderOptions`` or ``PhoneOptions``).
         quantizer: kind of quantizer.
         quantizer_conf: how it is fitted, or which ready one is taken.
     """
 
-    features: Literal["mfcc", "hubert", "wavlm", "wav2vec2", "mel_encoder"] = "mfcc"
+    features: Literal["mfcc", "hubert", "wavlm", "wav2vec2", "mel_encoder", "phones"] = "mfcc"
     features_conf: dict[str, Any] = field(default_factory=dict)
     quantizer: Literal["kmeans"] = "kmeans"
     quantizer_conf: KMeansConfig = field(default_factory=KMeansConfig)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -51,14 +52,30 @@ def tokenize_corpus(
         logging.info("%s: nothing left to do here", out)
         return
     corpus = DataDir.read(data)
-    tokenizer = Tokenizer.from_pretrained(model, device)
+    units = _units_of(corpus, Tokenizer.from_pretrained(model, device))
+    lengths = read_num_samples(data)
     with progress((), "tokenize", total=sum(len(ark.shards[i]) for i in mine)) as bar:
 
         def make(utts: list[str]) -> Iterator[tuple[str, np.ndarray | Exception]]:
-            bar.update(len(utts))
-            return on_audio(corpus, utts, tokenizer.batch)
+            # no more audio at a time than this, however large the shards of a large corpus are
+            for part in plan_shards({utt: lengths[utt] for utt in utts}, SHARD_SAMPLES):
+                bar.update(len(part))
+                yield from units(part)
 
         ark.run(make, mine)
+
+
+def _units_of(
+    corpus: DataDir, tokenizer: Tokenizer
+) -> Callable[[list[str]], Iterator[tuple[str, np.ndarray | Exception]]]:
+    """What makes the units of a list of utterances: of their audio, or of their alignment."""
+    from espnet_entropy.tokenizer.phone_features import PhoneFeatures, read_phones
+
+    if not isinstance(tokenizer.features, PhoneFeatures):
+        return lambda utts: on_audio(corpus, utts, tokenizer.batch)
+    samples = read_num_samples(corpus.path)
+    phones = read_phones(corpus.path, samples)
+    return partial(tokenizer.features.aligned, corpus, phones=phones, samples=samples)
 
 
 def merge_units(

@@ -103,6 +103,10 @@ def build_features(
 
         options = from_dict(MelEncoderOptions, conf, "features_conf")
         return MelEncoderFeatures(options, device, directory)
+    if name == "phones":
+        from espnet_entropy.tokenizer.phone_features import PhoneFeatures, PhoneOptions
+
+        return PhoneFeatures(from_dict(PhoneOptions, conf, "features_conf"))
     from espnet_entropy.tokenizer.speech_model import SpeechModelConfig, SpeechModelFeatures
 
     config = from_dict(SpeechModelConfig, conf, "features_conf")

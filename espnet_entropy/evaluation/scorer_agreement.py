@@ -1,0 +1,207 @@
+"""Does a small entropy LM make the groups of a large one? Two scored dumps of the same units.
+
+Each is calibrated to the same rate on its own scores, as a user would, and then segmented. Kept is
+the share of the large one's group starts that have one of the small one's within a unit, matched
+one to one. At equal rates anything matches some: starts drawn at random say how many.
+
+Legend: N units of an utterance, U utterances.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from espnet_entropy.evaluation.bootstrap import (
+    Estimate,
+    Resampled,
+    interval,
+    resampling_weights,
+)
+from espnet_entropy.evaluation.boundaries import BoundaryCounts, count_boundaries
+from espnet_entropy.evaluation.record import provenance, write_score
+from espnet_entropy.evaluation.tables import markdown
+from espnet_entropy.segmenter.config import SegmenterConfig, load_plan
+from espnet_entropy.segmenter.scored import ScoredSet, read_scored
+from espnet_entropy.segmenter.search import calibrate
+from espnet_entropy.segmenter.segment import segment
+from espnet_entropy.utils.config import to_dict
+from espnet_entropy.utils.files import atomic_write
+from espnet_entropy.utils.grid import UNIT_RATE
+
+TASK = "scorer_agreement"
+THRESHOLDS = ("global", "relative", "combined", "planned")  # criteria that look at entropies
+ONE_UNIT = 1 / UNIT_RATE  # seconds
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """One criterion at one rate.
+
+    Attributes:
+        criterion: label.
+        rate: asked for, Hz.
+        rates: of the large one's groups and of the small one's, Hz.
+        kept: share of the large one's starts kept within one unit, with its 95 % interval.
+        same: likewise at the very unit.
+        chance: share kept by starts drawn at random at the same rate.
+    """
+
+    criterion: str
+    rate: float
+    rates: tuple[float, float]
+    kept: Estimate
+    same: Estimate
+    chance: float
+
+
+def compare_scorers(
+    scored: str | Path,
+    reference: str | Path,
+    calibrate_on: tuple[str | Path, str | Path],
+    segmenter: str | Path,
+    out: str | Path,
+    resamples: int = 1000,
+    seed: int = 0,
+) -> str:
+    """Compare a scorer with a reference, and write ``score.json`` and ``README.md``.
+
+    Args:
+        scored: dump of the (small) LM.
+        reference: dump of the (large) LM, of the same units.
+        calibrate_on: dumps of the valid set by both, in that order.
+        segmenter: ``segmenter.yaml``: criteria and rates.
+        out: directory of the result.
+        resamples: of the bootstrap over utterances.
+        seed: of the bootstrap and of chance.
+
+    Returns:
+        The table.
+
+    Raises:
+        ValueError: if the dumps are not of the same units, or a rate cannot be reached.
+    """
+    plan = load_plan(segmenter)
+    sets = [read_scored(place) for place in (scored, reference)]
+    valid = [read_scored(place) for place in calibrate_on]
+    _check_same(*sets)
+    _check_same(*valid)
+    weights = resampling_weights(len(sets[0].utterances), None, resamples, seed)
+    found = [
+        _agreement(config, rate, sets, valid, weights, seed)
+        for config in plan.criteria
+        if config.criterion in THRESHOLDS
+        for rate in plan.rates
+    ]
+    correlation = _correlation(*sets)
+    content = {
+        "task": TASK,
+        "scored": str(scored),
+        "reference": str(reference),
+        "correlation": correlation,
+        "agreement": [to_dict(entry) for entry in found],
+    }
+    write_score(Path(out) / "score.json", {**content, **provenance()})
+    text = agreement_table(found) + f"\nCorrelation of the entropies: {correlation:.3f}\n"
+    with atomic_write(Path(out) / "README.md") as stream:
+        stream.write(f"# {scored} beside {reference}\n\n{text}")
+    return text
+
+
+def agreement_table(found: Sequence[Agreement]) -> str:
+    """A line for each criterion and rate."""
+    header = ["criterion", "Hz", "Hz, large / small", "kept ± 1 unit %", "same unit %", "chance %"]
+    rows = [
+        [
+            entry.criterion,
+            f"{entry.rate:g}",
+            f"{entry.rates[0]:.2f} / {entry.rates[1]:.2f}",
+            _share(entry.kept),
+            _share(entry.same),
+            f"{100 * entry.chance:.1f}",
+        ]
+        for entry in found
+    ]
+    return markdown(header, rows)
+
+
+def _share(figure: Estimate) -> str:
+    return f"{100 * figure.estimate:.1f} [{100 * figure.low:.1f}, {100 * figure.high:.1f}]"
+
+
+def _check_same(scored: ScoredSet, reference: ScoredSet) -> None:
+    mine, theirs = scored.utterances, reference.utterances
+    if scored.tokenizer != reference.tokenizer or mine.keys() != theirs.keys():
+        raise ValueError(
+            f"{scored.name} and {reference.name}: expected scores of the same units, got "
+            f"tokenizers {scored.tokenizer} and {reference.tokenizer}, {len(mine)} and "
+            f"{len(theirs)} utterances; score one dump of units with both LMs."
+        )
+    for utt, matrix in mine.items():
+        if not np.array_equal(matrix[:, 0], theirs[utt][:, 0]):
+            raise ValueError(
+                f"{scored.name}: {utt}: other units than in {reference.name}; score one dump of "
+                "units with both LMs."
+            )
+
+
+def _agreement(
+    config: SegmenterConfig,
+    rate: float,
+    sets: Sequence[ScoredSet],
+    valid: Sequence[ScoredSet],
+    weights: np.ndarray,
+    seed: int,
+) -> Agreement:
+    found = [calibrate(list(v.utterances.values()), v.seconds, config, rate).config for v in valid]
+    starts = [_starts(s, c) for s, c in zip(sets, found, strict=True)]
+    rates = [sum(map(len, each)) / s.seconds for each, s in zip(starts, sets, strict=True)]
+    small, large = (_times(each) for each in starts)
+    near = Resampled(count_boundaries(large, small, ONE_UNIT), weights)
+    exact = Resampled(count_boundaries(large, small, ONE_UNIT / 2), weights)
+    drawn = _times(_drawn(starts[0], sets[0], seed))
+    return Agreement(
+        config.label,
+        rate,
+        (rates[1], rates[0]),
+        interval(near, _kept),
+        interval(exact, _kept),
+        float(_kept(count_boundaries(large, drawn, ONE_UNIT).pooled())),
+    )
+
+
+def _kept(counts: BoundaryCounts) -> Any:
+    return counts.recall
+
+
+def _starts(scored: ScoredSet, config: SegmenterConfig) -> list[np.ndarray]:
+    """Indices of the units that start a group, of every utterance."""
+    return [
+        np.flatnonzero(segment(m[:, 0].astype(np.int64), m[:, 1], config))
+        for m in scored.utterances.values()
+    ]
+
+
+def _times(starts: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """Seconds; the first start, which every segmentation has, is left out."""
+    return [each[1:] / UNIT_RATE for each in starts]
+
+
+def _drawn(starts: Sequence[np.ndarray], scored: ScoredSet, seed: int) -> list[np.ndarray]:
+    """As many starts in each utterance, at random."""
+    rng = np.random.default_rng(seed)
+    return [
+        np.concatenate([[0], 1 + np.sort(rng.choice(len(m) - 1, len(s) - 1, replace=False))])
+        for s, m in zip(starts, scored.utterances.values(), strict=True)
+    ]
+
+
+def _correlation(scored: ScoredSet, reference: ScoredSet) -> float:
+    one, other = (
+        np.concatenate([m[:, 1] for m in s.utterances.values()]) for s in (scored, reference)
+    )
+    return float(np.corrcoef(one, other)[0, 1])

@@ -1,0 +1,99 @@
+"""``model: distilled_lm``: an entropy LM that learns from a larger one (ESPnet's LM task).
+
+The boundaries of groups come from the whole distribution over the next unit, of which a corpus
+shows one unit at a time; the larger LM shows all of it. Legend: B lines, L tokens, K units.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from espnet2.lm.abs_model import AbsLM
+from espnet2.lm.espnet_model import ESPnetLanguageModel
+from espnet2.torch_utils.device_funcs import force_gatherable
+
+from espnet_entropy.entropy_lm.model import EntropyLM
+
+
+class DistilledLM(ESPnetLanguageModel):  # type: ignore[misc]  # espnet2 has no types
+    """Loss: ``weight`` · KL(teacher ‖ student) + (1 - ``weight``) · cross-entropy, nats per token.
+
+    The teacher is in no checkpoint: it is read from its directory wherever training goes on.
+
+    Args:
+        lm: the student, ``lm: entropy_lm``.
+        vocab_size: K + 1.
+        ignore_id: as in ESPnet's model.
+        teacher: directory of an exported entropy LM on the same units.
+        weight: of the teacher, 0..1.
+
+    Raises:
+        ValueError: if the teacher is missing or knows other units, or ``weight`` is out of range.
+    """
+
+    def __init__(
+        self, lm: AbsLM, vocab_size: int, ignore_id: int = 0, teacher: str = "", weight: float = 1.0
+    ) -> None:
+        super().__init__(lm, vocab_size, ignore_id)
+        if not 0 <= weight <= 1:
+            raise ValueError(f"model_conf: weight: expected 0 to 1, got {weight}.")
+        if not teacher:
+            raise ValueError(
+                "model_conf: teacher: name the directory of an exported entropy LM "
+                "(exp/entropy_lm/export of the larger one)."
+            )
+        model = EntropyLM.from_pretrained(teacher)
+        if model.config.num_clusters != vocab_size - 1:
+            raise ValueError(
+                f"model_conf: teacher: {teacher} knows {model.config.num_clusters} units, the "
+                f"token list has {vocab_size - 1}; take one that was trained on these units."
+            )
+        self.weight = weight
+        # in a list: not a submodule, so neither trained nor saved
+        self._teacher = [model.requires_grad_(False).eval()]
+
+    @property
+    def teacher(self) -> EntropyLM:
+        """The larger LM."""
+        return self._teacher[0]
+
+    def forward(
+        self, text: torch.Tensor, text_lengths: torch.Tensor, **kwargs: Any
+    ) -> tuple[torch.Tensor, dict[str, torch.Tensor], torch.Tensor]:
+        """Loss of packed lines.
+
+        Args:
+            text: (B, L) int units and ``<sos/eos>``, padded with any id.
+            text_lengths: (B,) int.
+            kwargs: what ESPnet passes besides; not used.
+
+        Returns:
+            Loss (scalar, nats per token), statistics ``loss``, ``nll`` and ``kl``, and the number
+            of tokens.
+        """
+        text = text[:, : int(text_lengths.max())]
+        inputs = torch.nn.functional.pad(text, [1, 0], value=self.sos)
+        targets = torch.nn.functional.pad(text, [0, 1], value=self.ignore_id)
+        targets.scatter_(1, text_lengths[:, None], self.sos)
+        positions = torch.arange(inputs.shape[1], device=text.device)
+        real = positions <= text_lengths[:, None]  # (B, L + 1)
+        log_p = self.lm(inputs, None)[0][real].float().log_softmax(-1)  # (T, K + 1)
+        nll = -log_p.gather(1, targets[real][:, None]).mean()
+        kl = self._divergence(inputs, real, log_p)
+        loss = self.weight * kl + (1 - self.weight) * nll
+        stats = {"loss": loss.detach(), "nll": nll.detach(), "kl": kl.detach()}
+        found: tuple[torch.Tensor, dict[str, torch.Tensor], torch.Tensor] = force_gatherable(
+            (loss, stats, real.sum()), loss.device
+        )
+        return found
+
+    def _divergence(
+        self, inputs: torch.Tensor, real: torch.Tensor, log_p: torch.Tensor
+    ) -> torch.Tensor:
+        """KL(teacher ‖ student), mean over the T real tokens."""
+        teacher = self._teacher[0] = self.teacher.to(inputs.device)
+        with torch.no_grad():
+            log_q = teacher(inputs)[real].float().log_softmax(-1)
+        divergence: torch.Tensor = (log_q.exp() * (log_q - log_p)).sum(-1).mean()
+        return divergence

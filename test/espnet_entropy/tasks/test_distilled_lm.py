@@ -1,0 +1,112 @@
+"""An LM that learns from a larger one, in ESPnet's LM task (one process)."""
+
+import numpy as np
+import pytest
+import torch
+import toy_lm_training
+from toy_lm_training import K
+
+from espnet_entropy.entropy_lm.config import EntropyLMConfig
+from espnet_entropy.entropy_lm.export import export
+from espnet_entropy.entropy_lm.model import EntropyLM
+from espnet_entropy.entropy_lm.packing import pack_units
+
+pytestmark = pytest.mark.slow  # importing espnet2.tasks takes 12-17 s
+
+
+@pytest.fixture
+def teacher(tmp_path):
+    torch.manual_seed(0)
+    EntropyLM(EntropyLMConfig(K, 32, 2, 2, 32, 64)).save(tmp_path / "teacher", "tok", {})
+    return tmp_path / "teacher"
+
+
+def build(teacher, weight, vocab=K + 1):
+    from espnet_entropy.tasks.distilled_lm import DistilledLM
+    from espnet_entropy.tasks.lm import ESPnetEntropyLM
+
+    torch.manual_seed(1)
+    lm = ESPnetEntropyLM(vocab, width=16, layers=1, heads=2, ffn=16, context=64)
+    return DistilledLM(lm, vocab, teacher=str(teacher), weight=weight)
+
+
+TEXT = torch.tensor([[0, 1, 2, K, 3, 4, 1], [2, 2, 1, 0, -1, -1, -1]])
+LENGTHS = torch.tensor([7, 4])
+
+
+def test_the_loss_is_that_of_the_definition(teacher):
+    """Line by line, without padding, in float64 from the two LMs' own logits."""
+    for weight in (0.0, 0.3, 1.0):
+        model = build(teacher, weight)
+        loss, stats, tokens = model(TEXT.clamp_min(0), LENGTHS)
+        nll, kl = [], []
+        for line, length in zip(TEXT, LENGTHS, strict=True):
+            row = torch.cat([torch.tensor([K]), line[:length]])[None]
+            target = torch.cat([line[:length], torch.tensor([K])])
+            log_p = model.lm.lm(row)[0].double().log_softmax(-1)
+            log_q = EntropyLM.from_pretrained(teacher)(row)[0].double().log_softmax(-1)
+            nll += [-log_p[i, t].item() for i, t in enumerate(target)]
+            kl += (log_q.exp() * (log_q - log_p)).sum(-1).tolist()
+        assert tokens == len(nll) == 13
+        assert stats["nll"].item() == pytest.approx(np.mean(nll), rel=1e-5)
+        assert stats["kl"].item() == pytest.approx(np.mean(kl), rel=1e-5)
+        expected = weight * np.mean(kl) + (1 - weight) * np.mean(nll)
+        assert loss.item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_without_the_teacher_it_is_espnets_loss(teacher):
+    from espnet2.lm.espnet_model import ESPnetLanguageModel
+
+    model = build(teacher, 0.0)
+    plain = ESPnetLanguageModel(model.lm, K + 1)
+    text = TEXT.clamp_min(0)
+    torch.testing.assert_close(model(text, LENGTHS)[0], plain(text, LENGTHS)[0])
+
+
+def test_the_teacher_is_neither_trained_nor_saved(teacher):
+    model = build(teacher, 1.0)
+    model(TEXT.clamp_min(0), LENGTHS)[0].backward()
+    assert all(p.grad is None for p in model.teacher.parameters())
+    assert all(name.startswith("lm.lm.") for name in model.state_dict())
+    assert all(p.grad is not None for p in model.parameters())
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"weight": 1.5}, "weight: expected 0 to 1, got 1.5"),
+        ({"vocab": K + 3}, f"knows {K} units, the token list has {K + 2}"),
+        ({"teacher": ""}, "name the directory of an exported entropy LM"),
+    ],
+)
+def test_wrong_settings_are_refused(teacher, change, message):
+    with pytest.raises(ValueError, match=message):
+        build(**({"teacher": teacher, "weight": 0.5} | change))
+
+
+def test_a_training_ends_near_its_teacher(tmp_path, teacher):
+    """Through the command; the student is exported as any other LM."""
+    from espnet_entropy.bin.lm_train import main as lm_train
+
+    toy_lm_training.make_units(tmp_path / "units")
+    for name in ("train", "valid"):
+        units = tmp_path / "units" / name / "units.scp"
+        pack_units(units, tmp_path / "packed" / name, context=32)
+    config = tmp_path / "train.yaml"
+    config.write_text(
+        toy_lm_training.CONFIG
+        + f"model: distilled_lm\nmodel_conf: {{teacher: {teacher}, weight: 1.0}}\n"
+    )
+    exp = tmp_path / "exp"
+    exp.mkdir()
+    lm_train(toy_lm_training.options(config, tmp_path / "packed", exp))
+    card = export(exp, exp / "export")
+    student, large = (EntropyLM.from_pretrained(p) for p in (exp / "export", teacher))
+    fresh = EntropyLM(card.model)
+    row = torch.tensor([[K, 0, 1, 2, 3, 4, 0, 1, 3, 4, 0, 2, 3]])
+
+    def divergence(model):
+        log_p, log_q = (m(row)[0].log_softmax(-1) for m in (model, large))
+        return (log_q.exp() * (log_q - log_p)).sum(-1).mean().item()
+
+    assert divergence(student) < 0.5 * divergence(fresh)
