@@ -81,24 +81,54 @@ def plan(name: str, task: str) -> dict[Path, Path]:
     return made
 
 
-def insert(path: Path, pattern: str, added: str) -> None:
-    """Add text before the one place that matches, atomically."""
-    text = path.read_text(encoding="utf-8")
-    found = list(re.finditer(pattern, text, re.MULTILINE | re.DOTALL))
-    assert len(found) == 1, (path, pattern, len(found))
-    at = found[0].start(1)
-    with atomic_write(path) as stream:
-        stream.write(text[:at] + added + text[at:])
+class Insertions:
+    """Lines to add to files; none is written before all have found their place."""
+
+    def __init__(self) -> None:
+        self.texts: dict[Path, str] = {}  # as the files shall be
+
+    def add(self, path: Path, pattern: str, added: str) -> None:
+        """Before the one place that matches.
+
+        Raises:
+            ValueError: if there is no such place, or several.
+        """
+        text = self.texts[path] if path in self.texts else path.read_text(encoding="utf-8")
+        found = list(re.finditer(pattern, text, re.MULTILINE | re.DOTALL))
+        if len(found) != 1:
+            raise ValueError(
+                f"{path.relative_to(ROOT)}: {added.strip()!r} is to go where the pattern "
+                f"{pattern} matches, expected once, found {len(found)} times. Nothing was "
+                "written; restore what was there (git diff shows it)."
+            )
+        at = found[0].start(1)
+        self.texts[path] = text[:at] + added + text[at:]
+
+    def write(self) -> None:
+        """Write the files, each atomically."""
+        for path, text in self.texts.items():
+            with atomic_write(path) as stream:
+                stream.write(text)
 
 
-def register(name: str) -> None:
-    """A line in the registry of corpora and one in ``db.sh``."""
-    line = f'    "{name}": "espnet_entropy.corpora.{name}:prepare",\n'
-    insert(REGISTRY, r"^CORPORA: [^}]*^(\})", line)
-    variable = name.upper()
-    place = f': "${{{variable}:=${{shared}}/{name}}}"\n'
-    insert(PLACES, r'^(if \[ -f "\$\{root\}/egs2/TEMPLATE/db\.local\.sh)', place)
-    insert(PLACES, r"^export [^\n]*(\n)", f" {variable}")
+def plan_insertions(name: str, recipes: Sequence[Path]) -> Insertions:
+    """The lines for new recipes: in the guide, and of ``units1`` in the registry and ``db.sh``.
+
+    Raises:
+        ValueError: as :meth:`Insertions.add`.
+    """
+    lines = Insertions()
+    for recipe in recipes:
+        link = f"[`{name}/{recipe.name}`]({name}/{recipe.name}/README.md)"
+        lines.add(GUIDE, r"^(<!-- new_recipe)", f"| {link} | TODO | untrained |\n")
+        if recipe.name == UNITS:
+            line = f'    "{name}": "espnet_entropy.corpora.{name}:prepare",\n'
+            lines.add(REGISTRY, r"^CORPORA: [^}]*^(\})", line)
+            variable = name.upper()
+            place = f': "${{{variable}:=${{shared}}/{name}}}"\n'
+            lines.add(PLACES, r'^(if \[ -f "\$\{root\}/egs2/TEMPLATE/db\.local\.sh)', place)
+            lines.add(PLACES, r"^export [^\n]*(\n)", f" {variable}")
+    return lines
 
 
 def write_recipe(name: str, task: str) -> list[Path]:
@@ -108,22 +138,18 @@ def write_recipe(name: str, task: str) -> list[Path]:
         The new files and those that got a line, relative to the repository.
 
     Raises:
-        ValueError: as :func:`plan`; nothing is written then.
+        ValueError: as :func:`plan` and :func:`plan_insertions`; nothing is written then.
     """
     made = plan(name, task)
+    recipes = [path.parent for path in made.values() if path.name == "run.sh"]
+    lines = plan_insertions(name, recipes)
     for source, target in made.items():
         text = source.read_text(encoding="utf-8")
         with atomic_write(target) as stream:
             stream.write(text.replace(OLD, name).replace(OLD.upper(), name.upper()))
         target.chmod(source.stat().st_mode & 0o777)
-    changed = [GUIDE]
-    for recipe in (path.parent for path in made.values() if path.name == "run.sh"):
-        link = f"[`{name}/{recipe.name}`]({name}/{recipe.name}/README.md)"
-        insert(GUIDE, r"^(<!-- new_recipe)", f"| {link} | TODO | untrained |\n")
-        if recipe.name == UNITS:
-            register(name)
-            changed += [REGISTRY, PLACES]
-    return [path.relative_to(ROOT) for path in (*made.values(), *changed)]
+    lines.write()
+    return [path.relative_to(ROOT) for path in (*made.values(), *lines.texts)]
 
 
 def describe(name: str, files: Sequence[Path]) -> str:

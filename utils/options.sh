@@ -74,3 +74,17 @@ parse_options() {
         printf -v "${name}" '%s' "${value}"
     done
 }
+
+split_words() { # ARRAY TEXT: the words of an option's value, with quotes as a shell reads them
+    local -n split_into=$1
+    local lines
+    # a last line of its own, since $() cuts empty ones off
+    lines=$("${python:-python3}" -c 'import shlex, sys
+try:
+    print(*shlex.split(sys.argv[1]), ".", sep="\n")
+except ValueError as error:
+    sys.exit(f"error: {error} in: {sys.argv[1]}")' "$2") || exit 2
+    # shellcheck disable=SC2034  # the array
+    mapfile -t split_into <<< "${lines}"
+    unset 'split_into[-1]'
+}

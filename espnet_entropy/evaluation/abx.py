@@ -6,7 +6,8 @@ of one speaker; across speakers A and B are of one, X of another.
 
 Averaged as the ZeroSpeech challenge does (Schatz 2016; as fastabx's ``zerospeech_abx``): over the
 triplets of a cell (phones of A and B, context, speaker, speaker of X), over the cells of the
-same phones and speaker, over speakers, and over ordered pairs of phones.
+same phones and speaker (contexts and speakers of X at once: fastabx forgets who says X before it
+averages), over speakers, and over ordered pairs of phones.
 
 Legend: I items, P pairs of items, S speakers, Q ordered pairs of phones, R resamples.
 """

@@ -12,6 +12,7 @@ from espnet_entropy.corpora.format_audio import SHARD_UTTERANCES
 from espnet_entropy.evaluation.training_estimate import Corpus
 from espnet_entropy.tokenizer.corpus import SHARD_SAMPLES
 from espnet_entropy.utils.grid import SAMPLE_RATE, UNIT_RATE
+from espnet_entropy.utils.shards import MOST_SHARDS
 
 SHARD_UNITS = 50_000  # bin/score_entropy's
 DIGITS = 6  # of a number of samples or an offset, about: 240 000 samples are 15 s
@@ -57,7 +58,10 @@ def count_utterances(corpus: Corpus) -> int:
 
 def count_shards(corpus: Corpus, shard_seconds: float) -> int:
     """Shards of whole utterances that are closed when they have reached so many seconds."""
-    return math.ceil(count_utterances(corpus) / math.ceil(shard_seconds / corpus.seconds))
+    utterances = count_utterances(corpus)
+    if utterances > MOST_SHARDS:
+        shard_seconds = max(shard_seconds, utterances * corpus.seconds / MOST_SHARDS)
+    return math.ceil(utterances / math.ceil(shard_seconds / corpus.seconds))
 
 
 def tables(corpus: Corpus, names: Names) -> Disk:
@@ -73,7 +77,7 @@ def formatted(corpus: Corpus, names: Names) -> Disk:
     line = names.utt + 2 + DIGITS
     listed = names.utt + names.wav + DIGITS + 15  # JSON, a value a line
     utterances = count_utterances(corpus)
-    shards = math.ceil(utterances / SHARD_UTTERANCES)
+    shards = count_shards(corpus, SHARD_UTTERANCES * corpus.seconds)
     more = Disk(utterances * (line + listed), shards + 2)  # utt2num_samples, failed.txt
     return tables(corpus, names) + more
 

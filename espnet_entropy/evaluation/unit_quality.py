@@ -45,7 +45,8 @@ from espnet_entropy.utils.files import fingerprint, sha256_file
 from espnet_entropy.utils.progress import progress
 
 TASK = "unit_quality"
-DATA_FILES = ("utt2num_samples", "utt2spk", "ctm.phones")  # what a set's figures are made from
+# what a set's figures are made from
+DATA_FILES = ("wav.scp", "utt2num_samples", "utt2spk", "ctm.phones", "alignment.yaml")
 R_VALUE = operator.attrgetter("r_value")
 
 

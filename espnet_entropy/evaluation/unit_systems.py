@@ -47,8 +47,8 @@ class UnitQualityConfig:
 
     Attributes:
         features: kind of features, as in ``conf/tokenizer.yaml``.
-        features_conf: their options; a speech model's ``layer`` does nothing.
-        layers: of a speech model, rising; ``None`` is all, from 0 (before the first block).
+        features_conf: their options; a model's ``layer`` does nothing.
+        layers: of a model, rising; ``None`` is all, from 0 (before the first block).
         num_clusters: each K that is fitted on each layer.
         max_hours: train audio to fit on, a seeded choice of utterances; ``None`` is all of it.
             An hour of HuBERT base's 13 layers takes 7.2 GB of disk until the fits are done.
@@ -59,7 +59,7 @@ class UnitQualityConfig:
         abx: which items are to be told apart.
     """
 
-    features: Literal["mfcc", "hubert", "wavlm", "wav2vec2"] = "mfcc"
+    features: Literal["mfcc", "hubert", "wavlm", "wav2vec2", "mel_encoder"] = "mfcc"
     features_conf: dict[str, Any] = field(default_factory=dict)
     layers: list[int] | None = None
     num_clusters: list[int] = field(default_factory=lambda: [50, 100, 200, 500])
@@ -76,7 +76,7 @@ class UnitQualityConfig:
                 f"num_clusters: expected different codebook sizes, got {self.num_clusters}."
             )
         if self.features == "mfcc" and self.layers is not None:
-            raise ValueError("layers: mfcc has none; leave it out, or choose a speech model.")
+            raise ValueError("layers: mfcc has none; leave it out, or choose a model.")
         for K in self.num_clusters:
             self.kmeans(K)
 
@@ -136,15 +136,24 @@ def layered_features(config: UnitQualityConfig, device: str = "cpu") -> LayeredF
     """
     if config.features == "mfcc":
         return LayeredFeatures(build_features("mfcc", config.features_conf, device), ["mfcc"])
-    from espnet_entropy.tokenizer.layers import SpeechModelLayers, count_layers
+    from espnet_entropy.tokenizer.layers import MelEncoderLayers, SpeechModelLayers, count_layers
+    from espnet_entropy.tokenizer.mel_features import MelEncoderOptions
     from espnet_entropy.tokenizer.speech_model import SpeechModelConfig
 
-    options = from_dict(SpeechModelConfig, config.features_conf, "features_conf")
-    layers = config.layers
-    if layers is None:
-        layers = list(range(count_layers(config.features, options.model) + 1))
-    features = SpeechModelLayers(config.features, options, layers, device)
-    return LayeredFeatures(features, list(map(str, layers)))
+    def chosen(model: str) -> list[int]:
+        if config.layers is not None:
+            return config.layers
+        return list(range(count_layers(config.features, model) + 1))
+
+    features: MelEncoderLayers | SpeechModelLayers
+    if config.features == "mel_encoder":
+        mel = from_dict(MelEncoderOptions, config.features_conf, "features_conf")
+        features = MelEncoderLayers(mel, chosen(mel.model), device)
+    else:
+        options = from_dict(SpeechModelConfig, config.features_conf, "features_conf")
+        layers = chosen(options.model)
+        features = SpeechModelLayers(config.features, options, layers, device)
+    return LayeredFeatures(features, list(map(str, features.layers)))
 
 
 def ready_system(tokenizer: Tokenizer) -> tuple[LayeredFeatures, list[UnitSystem]]:

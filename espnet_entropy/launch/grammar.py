@@ -16,7 +16,7 @@ Runs a command {where}, or one per task number with JOB replaced by it in LOG an
 
   --max-jobs-run N   tasks at a time; as many as there is room for if not given
   --gpu N            GPUs per task (and node)
-  --num-threads N    CPU threads per task
+  --num-threads N    CPU threads per task; the largest, if given more than once
   --resume           run only tasks that have not succeeded yet
 {more}"""
 HELP_LOCAL = """\
@@ -28,7 +28,7 @@ HELP_SLURM = """\
   --mem X            memory per node, 4G; the cluster's default if not given
   --time X           time limit, 1-12:00:00; the cluster's default if not given
   --config FILE      conf/slurm.conf in Kaldi's manner: what the options above become for sbatch
-  --max-restarts N   how often a task that exceeded its time starts again (10)"""
+  --max-restarts N   how often a task starts again that exceeded its time or got SIGTERM (10)"""
 
 # Arguments that reach the shell as they are, so that `cmd \| gzip \> out` works as in Kaldi;
 # every other argument reaches the program unchanged, whatever characters it holds.
@@ -190,6 +190,8 @@ def _option(values: Resources, words: list[str], program: str) -> Resources:
         if not value.isascii() or not value.isdigit() or int(value) < least:
             raise ValueError(f"{option}: expected a whole number from {least} on, got '{value}'.")
         change = {keys[key]: int(value)}
+    if key == "num_threads":  # espnet2.bin.launch adds one of its own to what it was given
+        change = {"threads": max(int(value), values.threads)}
     if key == "config" and not os.path.isfile(value):
         raise ValueError(f"--config {value}: no such file.")
     return replace(values, **change)

@@ -1,9 +1,10 @@
 """What is to be run, written down: ``plan.json`` and ``job.sh`` in a folder beside the logs.
 
 A command that begins with ``srun`` (ESPnet's launcher makes such ones for several nodes) is run
-through ``rank.sh`` in every rank. It leaves a file behind when its rank has ended well, since srun
-may lose one and say nothing, and it gives ``--dist_init_method file://X`` a name of its own in
-every attempt: what an earlier one left in that file would spoil the next.
+through ``rank.sh`` in every rank. It notes the exit code of its rank, since srun may lose one and
+say nothing, or give the code of those that it ended because another had failed; and it gives
+``--dist_init_method file://X`` a name of its own in every attempt: what an earlier one left in that
+file would spoil the next.
 """
 
 from __future__ import annotations
@@ -43,8 +44,11 @@ for word in "$@"; do
     fi
     words+=("${{word}}") before=${{word}}
 done
-"${{words[@]}}" || exit
-mkdir -p "${{{RANKS}}}" && : > "${{{RANKS}}}/${{SLURM_PROCID}}"
+code=0
+"${{words[@]}}" || code=$?
+mkdir -p "${{{RANKS}}}" && cd "${{{RANKS}}}" || exit
+echo "${{code}}" > "${{SLURM_PROCID}}.tmp" && mv "${{SLURM_PROCID}}.tmp" "${{SLURM_PROCID}}" || exit
+exit "${{code}}"
 """
 
 

@@ -2,8 +2,9 @@
 
 A task has ended when its status file says so. Only for tasks without one is the queue asked, once
 per poll: they wait, run, or have ended in a way that left no time to write a status. A task that
-Slurm itself ended (time limit, preemption, a lost node) is put into the queue again under the
-same number; its command is expected to go on from what it has finished.
+Slurm itself ended (time limit, preemption, a lost node), or whoever else sent it SIGTERM, is put
+into the queue again under the same number; its command is expected to go on from what it has
+finished.
 """
 
 from __future__ import annotations
@@ -32,6 +33,8 @@ RESTARTABLE = {
     "NODE_FAIL": "its node was lost",
     "BOOT_FAIL": "its node did not boot",
 }
+FROM_OUTSIDE = "it was ended by SIGTERM"  # as its status says; to Slurm it has just failed
+COMPLETING_SECONDS = 600.0  # a node may never get rid of a process; nothing is to be awaited of it
 WITHOUT_STATUS = {
     "CANCELLED": "cancelled in the queue before it ran",
     "OUT_OF_MEMORY": "out of memory; ask for more with --mem",
@@ -149,6 +152,11 @@ class SlurmBackend:
         if state == "PENDING" and HELD in reason:
             slurm_queue.cancel(f"{self._job}_{task}")
             return f"Slurm could not start it ({HELD})"
+        if state == "COMPLETING":
+            first = self._silent_since.setdefault(task, time.monotonic())
+            if time.monotonic() - first < COMPLETING_SECONDS:
+                return None
+            return "" if status else "no status came, and Slurm does not come to its end"
         if state and state not in ENDED:
             if reason in HOPELESS:
                 self._say(
@@ -157,9 +165,11 @@ class SlurmBackend:
             self._silent_since.pop(task, None)
             return None
         if state in RESTARTABLE:
-            return self._restart(task, state)
+            return self._restart(task, state, RESTARTABLE[state])
         # so it says of a killed supervisor
         killed = state == "FAILED" and reason == "JobLaunchFailure"
+        if status and state == "FAILED" and not killed:
+            return self._restart(task, state, FROM_OUTSIDE)
         if status and (state == "CANCELLED" or killed):
             return ""
         # Another node may have written a status, and it may come late.
@@ -170,12 +180,13 @@ class SlurmBackend:
             return "its supervisor ended without a status: killed"
         if state in WITHOUT_STATUS:
             return WITHOUT_STATUS[state]
+        if status:
+            return ""
         return f"no status came, and Slurm says {state or 'nothing'} {reason}".rstrip()
 
-    def _restart(self, task: int, state: str) -> str | None:
+    def _restart(self, task: int, state: str, what: str) -> str | None:
         """Put a task into the queue again; returns why not, if not."""
-        what, limit = RESTARTABLE[state], self._request.resources.max_restarts
-        count = self._restarts.get(task, 0)
+        count, limit = self._restarts.get(task, 0), self._request.resources.max_restarts
         if count >= limit:
             return f"{what} ({state}), {count} of --max-restarts {limit} used"
         requeued = slurm_queue.requeue(self._job, task)

@@ -114,14 +114,17 @@ def look(job: str) -> dict[int, TaskState] | None:
 
 
 def remember(job: str) -> dict[int, TaskState]:
-    """As :func:`look`, from accounting; empty where the cluster keeps none."""
+    """As :func:`look`, of tasks that have ended, from accounting; empty if the cluster keeps none.
+
+    Of a job whose end it has missed, accounting says for ever that it is running.
+    """
     code, out, _ = _run(["sacct", "-n", "-X", "-P", "-j", job, "-o", "JobID,State"])
     found = {}
     for line in out.splitlines() if code == 0 else []:
         number, _, state = line.partition("|")
-        task = number.partition("_")[2]
-        if task.isdigit():
-            found[int(task)] = TaskState(state.split()[0], "")  # "CANCELLED by 1000"
+        task, state = number.partition("_")[2], state.partition(" ")[0]  # "CANCELLED by 1000"
+        if task.isdigit() and state in ENDED:
+            found[int(task)] = TaskState(state, "")
     return found
 
 

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from espnet_entropy.launch.lock import hold
 from espnet_entropy.utils.cli import Parser, run_main
 from espnet_entropy.utils.files import atomic_write, sha256_file
 
@@ -36,11 +37,17 @@ def describe(stage: str, settings: str, inputs: Sequence[Path]) -> dict[str, Any
     }
 
 
-def changes(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
+def changes(old: dict[str, Any], new: dict[str, Any], whole: bool = False) -> list[str]:
     """Sentences that name what differs between two descriptions.
 
     An input that came or went (a set was added) is no difference: the stage has to run, but
     what it made before is still right.
+
+    Args:
+        old: of a stamp.
+        new: of the present.
+        whole: the outputs are made from all inputs together, in their order: one that went, or
+            changed places, is a difference.
     """
     found = []
     if old["settings"] != new["settings"]:
@@ -48,10 +55,29 @@ def changes(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
     for path in sorted(set(old["inputs"]) & set(new["inputs"])):
         if old["inputs"][path] != new["inputs"][path]:
             found.append(f"{path} has changed")
+    kept = [path for path in new["inputs"] if path in old["inputs"]]
+    if whole and kept != list(old["inputs"]):
+        found.append(f"it read {' '.join(old['inputs'])} and now reads {' '.join(new['inputs'])}")
     return found
 
 
-def check(stamp: Path, now: dict[str, Any], outputs: Sequence[Path], remake: bool) -> str:
+def is_done(stamp: Path, now: dict[str, Any], outputs: Sequence[Path]) -> bool:
+    """Whether a stage was finished with the same inputs and settings, and its outputs are there."""
+    if not stamp.is_file():
+        return False
+    old = json.loads(stamp.read_text(encoding="utf-8"))
+    # in the same order: it may say which set is the train set
+    same = not changes(old, now) and list(old["inputs"]) == list(now["inputs"])
+    return bool(same and old["finished"] and all(path.exists() for path in outputs))
+
+
+def check(
+    stamp: Path,
+    now: dict[str, Any],
+    outputs: Sequence[Path],
+    remake: bool = False,
+    whole: bool = False,
+) -> str:
     """``"done"`` if the stage need not run, else ``"run"`` (and note that it has begun).
 
     A stage that was begun but not finished runs again and may continue its own half-done work,
@@ -62,16 +88,16 @@ def check(stamp: Path, now: dict[str, Any], outputs: Sequence[Path], remake: boo
         now: :func:`describe` of the present.
         outputs: files or directories of the stage; removed when it is remade.
         remake: make a stale stage anew instead of stopping.
+        whole: as :func:`changes`.
 
     Raises:
         ValueError: if the stage is stale and ``remake`` is false; names what changed.
     """
+    if is_done(stamp, now, outputs):
+        return "done"
     if stamp.is_file():
         old = json.loads(stamp.read_text(encoding="utf-8"))
-        differences = changes(old, now)
-        same = not differences and old["inputs"].keys() == now["inputs"].keys()
-        if same and old["finished"] and all(path.exists() for path in outputs):
-            return "done"
+        differences = changes(old, now, whole)
         if differences and not remake:
             raise ValueError(
                 f"stage {now['stage']} was made from something else: {'; '.join(differences)}. "
@@ -109,6 +135,13 @@ def get_parser() -> argparse.ArgumentParser:
     parser.add_argument("--inputs", nargs="*", type=Path, default=[], help="input files")
     parser.add_argument("--outputs", nargs="*", type=Path, default=[], help="what the stage makes")
     parser.add_argument("--remake", choices=["true", "false"], default="false")
+    parser.add_argument("--whole", choices=["true", "false"], default="false")
+    parser.add_argument(
+        "--lock",
+        nargs=3,
+        metavar=("FILE", "DESCRIPTOR", "PID"),
+        help="lock this file, inherited under that descriptor from that process, if it is to run",
+    )
     return parser
 
 
@@ -117,7 +150,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = get_parser().parse_args(argv)
     now = describe(args.stage, args.settings, args.inputs)
     if args.action == "check":
-        print(check(args.stamp, now, args.outputs, args.remake == "true"))
+        # a stage that is done is no one's work: runs that share it do not get into each other's way
+        if args.lock is not None and not is_done(args.stamp, now, args.outputs):
+            path, descriptor, pid = args.lock
+            hold(int(descriptor), Path(path), int(pid))
+        remake, whole = args.remake == "true", args.whole == "true"
+        print(check(args.stamp, now, args.outputs, remake, whole))
         return
     missing = [str(path) for path in args.outputs if not path.exists()]
     if missing:

@@ -170,7 +170,7 @@ def study_rows(study: Study) -> tuple[Sweep, dict[tuple[str, str, str], str]]:
             if same is None:
                 rows.append(row)
             cells[factor.name, level.name, system] = (same or row).name
-    return Sweep(study.title, rows), cells
+    return Sweep(study.title, rows, calibrate=True), cells
 
 
 def _content(row: SweepRow) -> tuple[Mapping[str, Any], Mapping[str, Any]]:

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from espnet_entropy.launch.lock import only_run
 from espnet_entropy.launch.sweep_budget import (
     describe_budget,
     measure_costs,
@@ -32,7 +33,12 @@ from espnet_entropy.launch.sweep_file import (
     load_sweep,
 )
 from espnet_entropy.launch.sweep_job import STAGES, Job, as_options, without_options
-from espnet_entropy.launch.sweep_rows import asked_rates, resolve_groups, row_training
+from espnet_entropy.launch.sweep_rows import (
+    asked_rates,
+    kind_of,
+    resolve_groups,
+    row_training,
+)
 from espnet_entropy.launch.sweep_run import failures, run_jobs
 from espnet_entropy.utils.config import check_choice, naming, read_yaml, write_yaml
 from espnet_entropy.utils.files import atomic_write
@@ -142,16 +148,24 @@ def run_sweep(file: str, places: Sequence[Path], settings: Settings) -> list[str
         What went wrong, a text per row; empty if all is done.
 
     Raises:
-        ValueError: for a mistake in a file or an option, before anything is trained.
+        ValueError: for a mistake in a file or an option, before anything is trained, or if another
+            process runs the same sweep.
     """
     path = find_sweep(file, places)
     sweep = load_sweep(path)
-    root = Path("exp/sweep") / path.stem
     base = read_yaml(settings.base)
     with naming(path):
         for row in sweep.rows:  # mistakes in any row show before the data are made
             _refuse_own_options(row)
             row_training(base, row, _units(row, settings))
+    root = Path("exp/sweep") / path.stem
+    with only_run(root):
+        return _run(sweep, path, root, base, settings)
+
+
+def _run(
+    sweep: Sweep, path: Path, root: Path, base: Mapping[str, Any], settings: Settings
+) -> list[str]:
     _prepare(sweep, settings)
     stages = settings.chosen(STAGES)
     if not stages:
@@ -225,14 +239,12 @@ def plan_sweep(sweep: Sweep, root: Path, base: Mapping[str, Any], settings: Sett
         ValueError: for groups that cannot be made, or FLOPs that cannot be measured.
     """
     rows = {}
-    if sweep.calibrate:
-        table = root / "calibration.yaml"
-        calibrate_rows(asked_rates(sweep, base), settings.calibrate_on, settings.segmenter, table)
+    tables = _calibrate(sweep, root, base, settings) if sweep.calibrate else {}
     for row in sweep.rows:
         training = row_training(base, row, _units(row, settings))
         conf = training.get("frontend_conf") or {}
         if sweep.calibrate and conf.get("criterion") and conf.get("rate"):
-            training["frontend_conf"] = {**conf, "calibration": str(table)}
+            training["frontend_conf"] = {**conf, "calibration": str(tables[_units(row, settings)])}
         rows[row.name] = resolve_groups(training, f"row '{row.name}'")
     command = tuple(_base_command(settings))
     jobs = [
@@ -244,6 +256,24 @@ def plan_sweep(sweep: Sweep, root: Path, base: Mapping[str, Any], settings: Sett
     plan = SweepPlan(jobs)
     _set_budgets(plan, sweep, rows, root, settings)
     return plan
+
+
+def _calibrate(
+    sweep: Sweep, root: Path, base: Mapping[str, Any], settings: Settings
+) -> dict[str, Path]:
+    """Calibrate the rates that rows ask for, for each kind of units; its table by units."""
+    tables = {}
+    for units in dict.fromkeys(_units(row, settings) for row in sweep.rows):
+        rates = asked_rates([row for row in sweep.rows if _units(row, settings) == units], base)
+        valid = settings.calibrate_on
+        if units != settings.units:  # asr.sh: dump/asr_km2000 beside dump/asr
+            valid = valid.parent.with_name(f"asr{kind_of(units)}") / valid.name
+        if rates:
+            tables[units] = root / f"calibration{kind_of(units)}.yaml"
+            calibrate_rows(rates, valid, settings.segmenter, tables[units])
+    if not tables:
+        raise ValueError("calibrate: no row asks for a criterion at a rate; remove 'calibrate'.")
+    return tables
 
 
 def _set_budgets(

@@ -39,8 +39,7 @@ def calibrate_rows(
         )
         for label, wanted in rates.items()
     ]
-    if not tables:
-        raise ValueError("calibrate: no row asks for a criterion at a rate; remove 'calibrate'.")
+    assert tables, rates
     table = dataclasses.replace(
         tables[0],
         entries=[entry for each in tables for entry in each.entries],

@@ -136,7 +136,8 @@ class Job:
             return False
         if stage != STAGES[-1]:
             return True
-        texts = [path for path in map(Path, old["inputs"]) if self.directory in path.parents]
+        decoded = self.directory / "decode"
+        texts = [path for path in map(Path, old["inputs"]) if path.parent.parent == decoded]
         return all((path.parent / "score.json").is_file() for path in texts)
 
 

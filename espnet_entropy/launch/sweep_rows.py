@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from espnet_entropy.launch.sweep_file import Sweep, SweepRow, merge
+from espnet_entropy.launch.sweep_file import SweepRow, merge
 from espnet_entropy.utils.config import nearest
 
 # keys of frontend_conf that together say the groups: a row that gives one means no other
@@ -81,7 +81,17 @@ def unit_bpe_model(units: str, size: object) -> str:
         >>> unit_bpe_model("../units1", 1000), unit_bpe_model("../units1_km2000", 1000)
         ('exp/unit_bpe_1000/unit_bpe.model', 'exp/unit_bpe_km2000_1000/unit_bpe.model')
     """
-    return f"exp/unit_bpe{Path(units).name.removeprefix('units1')}_{size}/unit_bpe.model"
+    return f"exp/unit_bpe{kind_of(units)}_{size}/unit_bpe.model"
+
+
+def kind_of(units: str) -> str:
+    """What ``asr.sh`` adds to the names of whatever it makes from other units than the first.
+
+    Example:
+        >>> kind_of("../units1"), kind_of("../units1_km2000/")
+        ('', '_km2000')
+    """
+    return Path(units).name.removeprefix("units1")
 
 
 def _carried(encoder: str, conf: Mapping[str, Any]) -> dict[str, Any]:
@@ -185,10 +195,10 @@ def resolve_groups(training: Mapping[str, Any], where: str) -> dict[str, Any]:
         raise ValueError(f"{where}: {error}") from error
 
 
-def asked_rates(sweep: Sweep, base: Mapping[str, Any]) -> dict[str, list[float]]:
-    """Rates (Hz) that rows ask for, by criterion; what :func:`calibrate_rates` has to find."""
+def asked_rates(rows: Sequence[SweepRow], base: Mapping[str, Any]) -> dict[str, list[float]]:
+    """Rates (Hz) that rows ask for, by criterion; what ``calibrate_rows`` has to find."""
     found: dict[str, list[float]] = {}
-    for row in sweep.rows:
+    for row in rows:
         conf = row_training(base, row, "").get("frontend_conf") or {}
         if conf.get("criterion") and conf.get("rate"):
             rates = found.setdefault(conf["criterion"], [])

@@ -6,7 +6,10 @@ scheduler reports. On SIGTERM, SIGINT or SIGHUP, and when the launcher dies, it 
 everything that the command started, also in other sessions.
 
 Under Slurm the same task may start several times without the launcher's doing (preemption, a
-node that went away): each start has a status file of its own, and the log goes on.
+node that went away): each start has a status file of its own, and the log goes on. A command that
+somebody else ended with SIGTERM counts as cancelled there, for the launcher to start again: the
+ranks of an ``srun`` may be told first, or alone, that their time is over (``--signal``, the grace
+time before preemption, a node that shuts down).
 
 Run by path and with ``python -I -S``: imports the standard library only.
 """
@@ -28,9 +31,11 @@ from typing import Any, Literal, TypedDict
 
 GRACE = 2.0  # seconds between SIGTERM and SIGKILL
 PATIENCE = 60.0  # seconds until a network file system shows here what another node wrote
+# of which this many are enough to tell why a rank failed; meanwhile the time limit may pass
+FAILED_PATIENCE = 5.0
 LAUNCHER = "ESPNET_ENTROPY_LAUNCHER"  # environment: process id of the launcher, if it is the parent
 ATTEMPT = "ESPNET_ENTROPY_ATTEMPT"  # environment of the command: "restarts.requeues"
-RANKS = "ESPNET_ENTROPY_RANKS"  # environment of the command: where ranks note that they ended well
+RANKS = "ESPNET_ENTROPY_RANKS"  # environment of the command: where ranks note their exit codes
 _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36  # linux/prctl.h
 
 
@@ -195,9 +200,11 @@ def run_task(state: Path, task: int) -> int:
             code = _run_command(plan, log.fileno(), {ATTEMPT: attempt, RANKS: str(ranks)})
             _ignore_signals()  # it has ended by itself: only the bookkeeping is left
             reason = describe(code)
-            if code == 0 and (reason := _missing_ranks(ranks, plan["ranks"])):
-                code = 1
+            if plan["ranks"]:
+                code, reason = _ask_ranks(ranks, plan["ranks"], code)
             ended = "failed" if code else "done"
+            if code == 128 + signal.SIGTERM and LAUNCHER not in os.environ:
+                ended = "cancelled"
         except _Cancelled as cancelled:
             _kill_descendants()
             code, ended = 128 + cancelled.args[0], "cancelled"
@@ -263,20 +270,30 @@ def _run_command(plan: TaskPlan, log: int, more: Mapping[str, str]) -> int:
     return exit_code(process.wait())
 
 
-def _missing_ranks(folder: Path, expected: int) -> str:
-    """Why an ``srun`` that ended with 0 has failed all the same; ``""`` if every rank is there.
+def _ask_ranks(folder: Path, expected: int, code: int) -> tuple[int, str]:
+    """Exit code of an ``srun`` and why it failed, by what its ranks have noted.
 
-    It can lose a rank and say nothing, so each leaves a file behind when it has ended well.
+    It can end with 0 though a rank was lost. When one fails, it ends the others, and may end with
+    the code of these.
     """
     start = time.monotonic()
     while True:
-        found = {path.name for path in folder.glob("*")}
-        missing = [str(rank) for rank in range(expected) if str(rank) not in found]
-        if not missing:
-            return ""
-        if time.monotonic() - start > PATIENCE:
-            return f"srun ended with 0, but rank(s) {', '.join(missing)} did not end well"
+        noted = {int(path.name): path for path in folder.glob("*") if path.name.isdigit()}
+        codes = {rank: int(path.read_text(encoding="utf-8")) for rank, path in noted.items()}
+        failed = [rank for rank in codes if codes[rank]]
+        if failed:
+            first = min(failed, key=lambda rank: noted[rank].stat().st_mtime_ns)
+            why = f": {describe(codes[first])}" if describe(codes[first]) else ""
+            return codes[first], f"rank {first} ended with code {codes[first]}{why}"
+        missing = [str(rank) for rank in range(expected) if rank not in codes]
+        if not missing and not code:
+            return 0, ""
+        if time.monotonic() - start > (FAILED_PATIENCE if code else PATIENCE):
+            break
         time.sleep(0.5)
+    if code:
+        return code, describe(code)
+    return 1, f"srun ended with 0, but rank(s) {', '.join(missing)} did not end well"
 
 
 def _libc() -> Any:

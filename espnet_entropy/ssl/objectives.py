@@ -5,14 +5,13 @@ Legend: B batch, N units, D width, K clusters, P phones, C = P + 1 CTC classes (
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional as F
 
 from espnet_entropy.ssl.batches import Batch
+from espnet_entropy.utils.edit_distance import edit_distance
 
 
 class MaskedPrediction(nn.Module):
@@ -95,16 +94,3 @@ def phone_errors(logits: torch.Tensor, batch: Batch) -> int:
         for reference, phones in zip(references, found, strict=True)
         if len(reference)
     )
-
-
-def edit_distance(first: Sequence[int], second: Sequence[int]) -> int:
-    """Fewest substitutions, deletions and insertions, 1 each."""
-    row = np.arange(len(second) + 1)
-    steps = np.arange(len(second) + 1)
-    other = np.asarray(second)
-    for i, symbol in enumerate(first):
-        new = np.empty_like(row)
-        new[0] = i + 1
-        new[1:] = np.minimum(row[:-1] + (other != symbol), row[1:] + 1)
-        row = np.minimum.accumulate(new - steps) + steps  # insertions
-    return int(row[-1])

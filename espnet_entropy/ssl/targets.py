@@ -191,8 +191,12 @@ def pnmi(clusters: np.ndarray, packed: PackedSet, num_clusters: int) -> float:
 def cluster_frames(
     frames: Sequence[np.ndarray], config: KMeansConfig, device: str = "cpu"
 ) -> tuple[KMeansQuantizer, list[np.ndarray]]:
-    """K-means fitted on the first of several sets of frames (Σ N, D); the clusters of each."""
-    stride = max(1, len(frames[0]) // config.max_frames)
+    """K-means fitted on the first of several sets of frames (Σ N, D); the clusters of each.
+
+    The sample is every n-th frame of what lies in memory; ``tokenizer.fit`` draws its own utterance
+    by utterance, since it never has them all.
+    """
+    stride = -(-len(frames[0]) // config.max_frames)  # rounded up: never more than these
     fit = fit_kmeans(frames[0][::stride], config, device=device)
     quantizer = KMeansQuantizer(fit.centroids, device, fit.report())
     return quantizer, [quantizer.assign(one) for one in frames]

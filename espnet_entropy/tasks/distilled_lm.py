@@ -6,6 +6,7 @@ shows one unit at a time; the larger LM shows all of it. Legend: B lines, L toke
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -13,6 +14,7 @@ from espnet2.lm.abs_model import AbsLM
 from espnet2.lm.espnet_model import ESPnetLanguageModel
 from espnet2.torch_utils.device_funcs import force_gatherable
 
+from espnet_entropy.entropy_lm.config import EntropyLMConfig, read_card
 from espnet_entropy.entropy_lm.model import EntropyLM
 
 
@@ -29,7 +31,7 @@ class DistilledLM(ESPnetLanguageModel):  # type: ignore[misc]  # espnet2 has no 
         weight: of the teacher, 0..1.
 
     Raises:
-        ValueError: if the teacher is missing or knows other units, or ``weight`` is out of range.
+        ValueError: if the teacher is missing, or ``weight`` is out of range.
     """
 
     def __init__(
@@ -43,15 +45,9 @@ class DistilledLM(ESPnetLanguageModel):  # type: ignore[misc]  # espnet2 has no 
                 "model_conf: teacher: name the directory of an exported entropy LM "
                 "(exp/entropy_lm/export of the larger one)."
             )
-        model = EntropyLM.from_pretrained(teacher)
-        if model.config.num_clusters != vocab_size - 1:
-            raise ValueError(
-                f"model_conf: teacher: {teacher} knows {model.config.num_clusters} units, the "
-                f"token list has {vocab_size - 1}; take one that was trained on these units."
-            )
         self.weight = weight
         # in a list: not a submodule, so neither trained nor saved
-        self._teacher = [model.requires_grad_(False).eval()]
+        self._teacher = [EntropyLM.from_pretrained(teacher).requires_grad_(False).eval()]
 
     @property
     def teacher(self) -> EntropyLM:
@@ -97,3 +93,28 @@ class DistilledLM(ESPnetLanguageModel):  # type: ignore[misc]  # espnet2 has no 
             log_q = teacher(inputs)[real].float().log_softmax(-1)
         divergence: torch.Tensor = (log_q.exp() * (log_q - log_p)).sum(-1).mean()
         return divergence
+
+
+def check_teacher(teacher: str, packed: Mapping[str, Any], config: EntropyLMConfig) -> None:
+    """Refuse a teacher of other units, or one that sees less than the lines hold.
+
+    Args:
+        teacher: directory of an exported entropy LM.
+        packed: ``meta.yaml`` of packed lines.
+        config: of the student.
+
+    Raises:
+        ValueError: naming what differs.
+    """
+    card = read_card(teacher)
+    if card.tokenizer != packed["tokenizer"]:
+        raise ValueError(
+            f"model_conf: teacher: {teacher} knows the units of tokenizer {card.tokenizer}, the "
+            f"lines are of {packed['tokenizer']}; take one that was trained on these units."
+        )
+    if card.model.context < config.context or card.model.dedup != config.dedup:
+        raise ValueError(
+            f"model_conf: teacher: {teacher} has context {card.model.context} and dedup "
+            f"{card.model.dedup}, the student {config.context} and {config.dedup}; expected at "
+            "least the student's context, and the same dedup."
+        )

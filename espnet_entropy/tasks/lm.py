@@ -22,7 +22,7 @@ from espnet_entropy.tasks.batches import LeanBatches
 from espnet_entropy.tasks.check_call import CheckedCall
 from espnet_entropy.tasks.checkpoints import atomic_checkpoints, mend_links
 from espnet_entropy.tasks.data_types import register_data_types
-from espnet_entropy.tasks.distilled_lm import DistilledLM
+from espnet_entropy.tasks.distilled_lm import DistilledLM, check_teacher
 from espnet_entropy.tasks.schedulers import register_scheduler
 from espnet_entropy.utils.config import naming
 
@@ -60,14 +60,16 @@ class EntropyLMTask(CheckedCall, LeanBatches, LMTask):  # type: ignore[misc]
         """Train in this process; ESPnet calls it in each one.
 
         Raises:
-            ValueError: for lines that were packed for another ``lm_conf``.
+            ValueError: for lines that were packed for another ``lm_conf`` or teacher.
         """
         if args.lm == "entropy_lm":
             with naming(args.config):
                 config = lm_config(args.lm_conf, 1, "lm_conf")
             paths = [args.train_data_path_and_name_and_type, args.valid_data_path_and_name_and_type]
             for path, _, _ in itertools.chain(*paths):
-                check_packed(path, config, "lm_conf")
+                packed = check_packed(path, config, "lm_conf")
+                if args.model == "distilled_lm" and args.model_conf.get("teacher"):
+                    check_teacher(args.model_conf["teacher"], packed, config)
         with atomic_checkpoints():
             super().main_worker(args)
         if not torch.distributed.is_initialized() or torch.distributed.get_rank() == 0:

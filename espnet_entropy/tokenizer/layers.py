@@ -1,4 +1,4 @@
-"""Several layers of a speech model from one pass: what it takes to choose a layer.
+"""Several layers of a model from one pass: what it takes to choose a layer.
 
 Legend: B batch, N frames, D width, T samples, L layers.
 """
@@ -12,6 +12,9 @@ from pathlib import Path
 
 import torch
 
+from espnet_entropy.tokenizer.mel_features import NAME as MEL_ENCODER
+from espnet_entropy.tokenizer.mel_features import MelEncoderFeatures, MelEncoderOptions
+from espnet_entropy.tokenizer.mel_model_dir import load_encoder
 from espnet_entropy.tokenizer.pretrained import resolve
 from espnet_entropy.tokenizer.speech_model import SpeechModelConfig, SpeechModelFeatures
 from espnet_entropy.utils.files import fingerprint
@@ -33,9 +36,7 @@ class SpeechModelLayers(SpeechModelFeatures):
     def __init__(
         self, name: str, config: SpeechModelConfig, layers: Sequence[int], device: str = "cpu"
     ) -> None:
-        self.layers = list(layers)
-        if not self.layers or self.layers != sorted(set(self.layers)):
-            raise ValueError(f"layers: expected rising numbers, got {self.layers}; sort them.")
+        self.layers = _rising(layers)
         lowest = dataclasses.replace(config, layer=self.layers[0])  # refuses numbers below 0
         super().__init__(name, dataclasses.replace(lowest, layer=self.layers[-1]), device)
         self.dim *= len(self.layers)
@@ -46,16 +47,51 @@ class SpeechModelLayers(SpeechModelFeatures):
         return torch.cat([states[layer] for layer in self.layers], dim=2)
 
 
-def count_layers(name: str, model: str) -> int:
-    """Number of blocks of a speech model: its layers are 0 to that number.
+class MelEncoderLayers(MelEncoderFeatures):
+    """The same of a mel encoder.
 
     Args:
-        name: ``hubert``, ``wavlm`` or ``wav2vec2``.
-        model: as ``SpeechModelConfig.model``.
+        options: model and chunks; its ``layer`` does nothing.
+        layers: as :class:`SpeechModelLayers`.
+        device: where to compute.
+
+    Raises:
+        ValueError: as ``MelEncoderFeatures``, or if the layers are none or not rising.
+    """
+
+    def __init__(
+        self, options: MelEncoderOptions, layers: Sequence[int], device: str = "cpu"
+    ) -> None:
+        self.layers = _rising(layers)
+        options.with_layer(self.layers[0])  # refuses numbers below 0
+        super().__init__(dataclasses.replace(options, layer=self.layers[-1]), device)
+        self.dim *= len(self.layers)
+        self.fingerprint = fingerprint({"model": self.fingerprint, "layers": self.layers})
+
+    def _states(self, levels: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
+        states = self._encoder(levels, lengths)
+        return torch.cat([states[layer] for layer in self.layers], dim=2)
+
+
+def _rising(layers: Sequence[int]) -> list[int]:
+    found = list(layers)
+    if not found or found != sorted(set(found)):
+        raise ValueError(f"layers: expected rising numbers, got {found}; sort them.")
+    return found
+
+
+def count_layers(name: str, model: str) -> int:
+    """Number of blocks of a model: its layers are 0 to that number.
+
+    Args:
+        name: ``hubert``, ``wavlm``, ``wav2vec2`` or ``mel_encoder``.
+        model: as ``SpeechModelConfig.model``, or a mel encoder's directory.
 
     Raises:
         ValueError: if there is no such model, or it does not say.
     """
+    if name == MEL_ENCODER:
+        return load_encoder(model)[0].config.layers
     path = Path(resolve(name, model)) / "config.json"
     try:
         return int(json.loads(path.read_text(encoding="utf-8"))["num_hidden_layers"])

@@ -83,12 +83,13 @@ class MelEncoderFeatures(SpeechModelFeatures):
     def __init__(
         self, options: MelEncoderOptions, device: str = "cpu", directory: Path | None = None
     ) -> None:
-        self.name, self.options, self.conf = NAME, options, to_dict(options)
+        self.name, self.options = NAME, options
         self._device, self._dtype = torch.device(device), getattr(torch, options.dtype)
         if self._device.type == "cpu" and self._dtype != torch.float32:
             raise ValueError(f"features_conf: dtype {options.dtype} needs a GPU; use float32.")
         self._directory = directory
         self._encoder, layer = load_encoder(self._place(), options.layer)
+        self.conf = to_dict(replace(options, layer=layer))
         self.config = options.with_layer(layer)
         self.dim = self._encoder.config.width
         shares = self._device.type != "cpu" and options.dtype == "float32" and not options.chunk

@@ -23,13 +23,17 @@ from espnet_entropy.utils.scp import split_line
 
 Results = Iterable[tuple[str, np.ndarray | Exception]]
 
+# Three files each: at 20 000 hours ten minutes a shard would be 590 000 files for units and scores
+MOST_SHARDS = 4000
+
 
 def plan_shards(sizes: Mapping[str, int], shard_size: int) -> list[list[str]]:
     """Split utterances, in the order given, into shards of about ``shard_size``.
 
     Args:
         sizes: utterance id to size (samples or units; anything that adds up).
-        shard_size: a shard is closed when it has reached this sum.
+        shard_size: a shard is closed when it has reached this sum; a larger one, if there would
+            be more than :data:`MOST_SHARDS`.
 
     Example:
         >>> plan_shards({"a": 3, "b": 3, "c": 1}, 5)
@@ -37,6 +41,8 @@ def plan_shards(sizes: Mapping[str, int], shard_size: int) -> list[list[str]]:
     """
     if shard_size < 1:
         raise ValueError(f"shard_size: expected at least 1, got {shard_size}.")
+    if len(sizes) > MOST_SHARDS:
+        shard_size = max(shard_size, -(-sum(sizes.values()) // MOST_SHARDS))
     shards: list[list[str]] = []
     filled = shard_size
     for utt, size in sizes.items():

@@ -11,6 +11,7 @@ from espnet_entropy.cale.config import CaleConfig, PoolingConfig
 from espnet_entropy.corpora import CORPORA
 from espnet_entropy.entropy_lm.config import EntropyLMConfig
 from espnet_entropy.evaluation.unit_systems import UnitQualityConfig
+from espnet_entropy.launch.study_file import Study, study_rows
 from espnet_entropy.launch.sweep_file import SweepRow, load_sweep
 from espnet_entropy.launch.sweep_rows import encoder_keys, row_training
 from espnet_entropy.recognizer.config import DecodingConfig, read_decoding
@@ -24,6 +25,7 @@ DRIVERS = {
     "units1": ROOT / "egs2/TEMPLATE/units1/units.sh",
     "asr1": ROOT / "egs2/TEMPLATE/asr1/asr.sh",
     "ssl1": ROOT / "egs2/TEMPLATE/ssl1/ssl.sh",
+    "study1": ROOT / "egs2/TEMPLATE/study1/study.sh",
 }
 
 
@@ -177,6 +179,22 @@ def check_asr(path):
         assert training["scheduler_conf"]["total_steps"] == updates
 
 
+def check_study(path):
+    """Every row is a training, and its groups are among those that its units calibrate."""
+    sweep, _ = study_rows(load_config(Study, path))
+    plan = load_plan(path.parent / "segmenter.yaml")
+    base = read_yaml(path.parents[2] / "asr1/conf/train_asr.yaml")
+    for row in sweep.rows:
+        training = row_training(base, row, row.options["units"])
+        conf = training["frontend_conf"]
+        assert conf["criterion"] in {criterion.label for criterion in plan.criteria}
+        assert 0 < conf["rate"] <= 50
+        from_dict(
+            CaleConfig,
+            {k: v for k, v in training["encoder_conf"].items() if k in encoder_keys("cale", True)},
+        )
+
+
 def n_average(recipe):
     """Epochs that the recipe averages: its own number, or the driver's."""
     own = re.findall(r"--n_average (\d+)", (recipe / "run.sh").read_text())
@@ -190,6 +208,7 @@ CHECKS = {
     "train_asr": check_asr,
     "train_masked": check_encoder,
     "train_ctc": check_encoder,
+    "study": check_study,
     "unit_quality": lambda path: load_config(UnitQualityConfig, path),
     "inference_asr": lambda path: read_decoding(path, DecodingConfig()),
     "example_two_lines": lambda path: None,  # built in test_asr_task.py
@@ -240,6 +259,13 @@ def declared_options(driver):
     pattern = r'^option (\w+) +(\w+) +("[^"]*"|\S*) +"'
     found = re.findall(pattern, driver.read_text(), re.MULTILINE)
     return {name: (kind, default.strip('"')) for name, kind, default in found}
+
+
+def test_what_several_drivers_ask_for_has_one_name_and_default():
+    units, asr = (declared_options(DRIVERS[name]) for name in ("units1", "asr1"))
+    shared = units.keys() & asr.keys()
+    assert shared >= {"nj", "ngpu", "num_nodes", "train_threads", "max_failed"}
+    assert {name: units[name] for name in shared} == {name: asr[name] for name in shared}
 
 
 @all_recipes

@@ -35,6 +35,14 @@ def corpus(path):
     return path
 
 
+def stamp(place, stage):
+    return json.loads((place / f"exp/stamps/{stage}.json").read_text())
+
+
+def of_folder(inputs, folder):
+    return sorted(Path(file).name for file in inputs if Path(file).parent == folder)
+
+
 def run(place, *options):
     command = [ROOT / "egs2/TEMPLATE/ssl1/ssl.sh", *options]
     env = {**os.environ, "ESPNET_ENTROPY_PYTHON": sys.executable, "cmd_backend": "local"}
@@ -52,20 +60,45 @@ def test_from_packed_data_to_tokenizers(tmp_path):
         (place / f"conf/train_{name}.yaml").write_text(yaml.safe_dump(SHORT | more))
     corpora = [corpus(tmp_path / name) for name in ("labelled", "aligned")]
     options = ["--corpora", " ".join(map(str, corpora)), "--clusters", "6 5 4"]
-    options += ["--exported", "train1", "--exported_clusters", "8 4"]
+    options += ["--exported", "train1", "--exported_clusters", "4"]
     # iterations 2 and 3 are as the first; the rival needs no targets
     first = run(place, *options, "--stop_stage", "targets2")
     assert first.returncode == 0, first.stderr
     lines = (place / "exp/train1/log.jsonl").read_text().splitlines()
     assert [json.loads(line)["step"] for line in lines] == [2, 4]
+    read = stamp(place, "pack")["inputs"]
+    tables = ["utt2num_samples", "utt2spk", "wav.scp"]
+    assert of_folder(read, corpora[0] / "dump/raw/train") == ["text.phones", *tables]
+    assert of_folder(read, corpora[1] / "dump/raw/valid") == ["ctm.phones", *tables]
+    (place / "exp/targets3.safetensors").touch()  # none of the rival's business
     cut = run(place, *options, "--stage", "train_ctc", "--max_minutes", "0")
     assert (cut.returncode, "the same call goes on" in cut.stderr) == (3, True), cut.stderr
-    last = run(place, *options, "--stage", "export")
+    assert "targets3" not in str(stamp(place, "train_ctc")["inputs"])
+    other = corpus(tmp_path / "other/aligned")  # a set of the same name
+    tests = ("--test_sets", f"{corpora[1]}:valid {other}:valid")
+    last = run(place, *options, *tests, "--stage", "export")
     assert last.returncode == 0, last.stderr
-    for k in (8, 4):
-        tokenizer = Tokenizer.from_pretrained(place / f"exp/units/tokenizer_{k}")
-        assert tokenizer.num_clusters == k
-        assert np.unique(tokenizer(babble(0))).size > 1
+    labels = [str(path)[1:].replace("/", "_") + "_valid" for path in (corpora[1], other)]
+    for label in labels:
+        score = json.loads((place / f"exp/unit_quality/K4/{label}/valid/score.json").read_text())
+        assert score["units"][0]["num_clusters"] == 4
+    assert of_folder(stamp(place, "evaluate")["inputs"], other / "dump/raw/valid") == [
+        *("ctm.phones", "utt2num_samples", "utt2spk", "wav.scp")
+    ]
+    again = run(place, *options, *tests, "--stage", "export")
+    assert again.stderr.count("done before, nothing changed") == 3
+    (other / "dump/raw/valid/ctm.phones").write_text("a 0 0.5 m\n")
+    changed = run(place, *options, *tests, "--stage", "export")
+    assert changed.returncode == 2
+    assert f"{other}/dump/raw/valid/ctm.phones has changed" in changed.stderr
+    tokenizer = Tokenizer.from_pretrained(place / "exp/units/tokenizer_4")
+    assert tokenizer.num_clusters == 4
+    assert np.unique(tokenizer(babble(0))).size > 1
     card = (place / "exp/units/model/README.md").read_text()
     assert card.startswith("# Toy\n")
-    assert "| 8 | 0." in card
+    assert "| 4 | 0." in card
+    own, others = card.split("## Other sets\n")
+    assert not any(label in own for label in labels)
+    lines = [line for line in others.splitlines() if "_valid " in line]
+    rows = [[cell.strip() for cell in line.split("|")[1:5]] for line in lines]
+    assert rows == [[label, "1", "0.0", "4"] for label in labels]

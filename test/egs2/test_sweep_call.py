@@ -1,6 +1,7 @@
 """What ``asr.sh --sweep`` hands to ``bin/sweep_asr``, by a Python that notes its arguments."""
 
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -57,6 +58,24 @@ def test_options_and_values_with_dashes(call):
         *("--sweep", "methods", "--asr_args", "--max_epoch=3", "--ngpu", "1", "--sweep_jobs", "2")
     ]
     assert report[0] == "espnet_entropy.bin.report_asr"
+
+
+def test_a_plain_training_gets_the_words_that_a_sweep_measures(call, tmp_path):
+    words = "--best_model_criterion \"[['valid', 'acc', 'max']]\" --resume=* --max_epoch 3"
+    sweep, _ = call("--asr_args", words)
+    asked = shlex.split(parse(sweep).train_arguments)
+    assert asked[-5:] == shlex.split(words)
+    read = ["exp/token_list/bpe_5000/tokens.txt", "../units1/exp/compressor/calibration.yaml"]
+    for name in ("train", "valid"):
+        read += [f"dump/asr/{name}/text", f"dump/asr/{name}/meta.yaml"]
+        read += [f"../units1/dump/scored/{name}/scored.sha256"]
+    for path in (tmp_path / file for file in read):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    plain = call("--sweep", "", "--stage", "train", "--stop_stage", "train", "--asr_args", words)
+    (train,) = (made for made in plain if made[0] == "espnet_entropy.bin.asr_train")
+    at = train.index("--seed") + 2
+    assert train[at : at + len(asked)] == asked
 
 
 @pytest.mark.parametrize(

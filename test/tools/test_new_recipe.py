@@ -107,6 +107,21 @@ def test_recognition_brings_its_units():
     assert list(map(str, runs)) == ["units1/run.sh", "asr1/run.sh"]
 
 
+@pytest.mark.parametrize("lost", ["GUIDE", "REGISTRY", "PLACES"])
+def test_nothing_is_written_where_a_line_has_no_place(lost, tmp_path, monkeypatch):
+    monkeypatch.setattr(new_recipe, "ROOT", tmp_path)
+    for name in ("GUIDE", "REGISTRY", "PLACES"):
+        path = tmp_path / getattr(new_recipe, name).relative_to(ROOT)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        text = "" if name == lost else (ROOT / path.relative_to(tmp_path)).read_text()
+        path.write_text(text)
+        monkeypatch.setattr(new_recipe, name, path)
+    before = {path: path.read_text() for path in tmp_path.rglob("*") if path.is_file()}
+    with pytest.raises(ValueError, match=r"matches, expected once, found 0 times. Nothing was"):
+        new_recipe.write_recipe("fresh", "units1")
+    assert before == {path: path.read_text() for path in tmp_path.rglob("*") if path.is_file()}
+
+
 @pytest.fixture(scope="module")
 def recipe(copy):
     """The recipes of a new corpus, its units as the guide tells."""

@@ -1,5 +1,6 @@
 """The recipes' shell glue, run by bash."""
 
+import shlex
 import subprocess
 from pathlib import Path
 
@@ -72,6 +73,24 @@ def test_wrong_options(args, message):
     result = bash(OPTIONS, *args)
     assert result.returncode == 2
     assert message in result.stderr
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "  ", "a b", "--x 'a b' --y=* \"\" c\\ d", "--last ''", "--lr 1e-3\n--more"],
+)
+def test_words_are_those_of_shlex(text, tmp_path):
+    (tmp_path / "a_file").touch()  # no word is a pattern
+    script = f'. {ROOT}/utils/options.sh; split_words w "$1"; printf \'%s\\0\' "${{w[@]}}"'
+    found = bash(f"set -euo pipefail; {script}", text, cwd=tmp_path)
+    assert found.returncode == 0, found.stderr
+    assert found.stdout.split("\0")[:-1] == (shlex.split(text) or [""])  # printf of nothing
+
+
+def test_words_without_an_end():
+    found = bash(f'. {ROOT}/utils/options.sh; split_words w "$1"; echo on', "it's")
+    assert (found.returncode, found.stdout) == (2, "")
+    assert "error: No closing quotation in: it's" in found.stderr
 
 
 def test_help_lists_every_option_with_its_default():

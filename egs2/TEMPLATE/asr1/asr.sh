@@ -14,7 +14,8 @@ option stage            str  1     "first stage, number or name: $(list_stages)"
 option stop_stage       str  ""    "last stage, number or name; the last of all if empty"
 option remake           bool false "remove and make anew what was made from other inputs or settings"
 option nj               int  2     "pieces of a long stage at the same time"
-option ngpu             int  0     "GPUs for training; with 1 or more, decoding uses one"
+option ngpu             int  0     "GPUs for training, of each node; with 1 or more, decoding uses one"
+option num_nodes        int  1     "nodes for training; several with cmd_backend=slurm alone"
 option units            str  ../units1 "recipe of the units; its stages run first where they have not"
 option units_args       str  ""    "options for that recipe"
 option train_set        str  train "set that trains"
@@ -36,6 +37,7 @@ option max_failed       str  0.05  "largest tolerated share of utterances that f
 option sweep            str  ""    "train and score every row of conf/sweep/NAME.yaml, here or in the template, and make its table"
 option seeds            list 1     "of a sweep's rows"
 option budgets          list epochs "of a sweep's rows: epochs (as configured), flops (as many as its reference row)"
+option segmenter_config file "${template}/units1/conf/segmenter.yaml" "criteria, for sweeps that calibrate"
 option sweep_jobs       int  1     "rows of a sweep at the same time; each has its own --ngpu GPUs, so never more than these allow"
 # shellcheck disable=SC2034  # read by utils/options.sh
 option_program=./run.sh # shown by --help and in errors
@@ -53,14 +55,14 @@ token_list=exp/token_list${kind}/${token_type}
 if [ "${token_type}" = bpe ]; then token_list+="_${bpe_size}"; fi
 config_name=$(basename "${asr_config}" .yaml)
 asr_exp=${asr_exp:-exp/asr_${config_name#train_asr_}${asr_tag:+_${asr_tag}}}
+# shellcheck disable=SC2034  # read by pieces.sh
 log_dir=${asr_exp}/logs
 . "${template}/pieces.sh"
 
 data() {
-    local words=() parsed
-    parsed=$(xargs -r -n 1 printf '%s\n' <<< "${units_args}") # with quotes, as a shell reads them
-    if [ -n "${parsed}" ]; then mapfile -t words <<< "${parsed}"; fi
-    "${units}/run.sh" --stop_stage calibrate --nj "${nj}" --ngpu "${ngpu}" --remake "${remake}" "${words[@]}"
+    local words=()
+    split_words words "${units_args}"
+    "${units}/run.sh" --stop_stage calibrate --nj "${nj}" --ngpu "${ngpu}" --num_nodes "${num_nodes}" --remake "${remake}" "${words[@]}"
 }
 
 limits() { # SET: what to leave out of it; what is tested is never chosen
@@ -86,7 +88,7 @@ unit_bpe() {
         --vocab_size "${unit_bpe_size}" --out "exp/unit_bpe${kind}_${unit_bpe_size}"
 }
 
-train_arguments() { # of ESPnet, beside configuration, seed and place
+train_arguments() { # of ESPnet, beside configuration, seed and place; quotes count, here and in a sweep
     local name set
     echo "--token_list ${token_list}/tokens.txt --token_type ${token_type}"
     if [ "${token_type}" = bpe ]; then echo "--bpemodel ${token_list}/bpe.model"; fi
@@ -101,10 +103,10 @@ train_arguments() { # of ESPnet, beside configuration, seed and place
 }
 
 train() {
-    # shellcheck disable=SC2086,SC2046  # train_cmd and arguments: words, split on purpose
-    OMP_NUM_THREADS=${train_threads} ${train_cmd} --gpu "${ngpu}" --num_threads "${train_threads}" "${log_dir}/train.log" \
-        "${python}" -m espnet_entropy.bin.asr_train --config "${asr_config}" --ngpu "${ngpu}" "${distributed[@]}" \
-        --output_dir "${asr_exp}" --resume true --seed "${seed}" $(train_arguments)
+    local arguments=()
+    split_words arguments "$(train_arguments)"
+    espnet_train train "${python}" -m espnet_entropy.bin.asr_train --config "${asr_config}" \
+        --output_dir "${asr_exp}" --resume true --seed "${seed}" "${arguments[@]}"
     printf '%s\n' "${asr_exp}"/*epoch.pth > "${asr_exp}/epochs.txt" # what average may choose from
 }
 
@@ -144,7 +146,7 @@ run_all() {
     sets="${train_set} ${valid_set} ${test_sets}"
     local name prepared="" scored="" texts="" cut=""
     for name in ${sets}; do
-        scored+="${units}/dump/scored/${name}/scored.sha256 "
+        scored+="${units}/dump/scored/${name}/scored.sha256 ${units}/dump/scored/${name}/meta.yaml "
         texts+="${units}/data/${name}/text "
         prepared+="${dumps}/${name}/meta.yaml "
     done
@@ -162,7 +164,7 @@ run_all() {
     if [ "${unit_bpe_size}" -gt 0 ]; then
         stamp_dir=${shared}/unit_bpe_${unit_bpe_size}
         trained_on+="exp/unit_bpe${kind}_${unit_bpe_size}/unit_bpe.yaml "
-        run_stage unit_bpe "${dumps}/${train_set}/meta.yaml ${units}/dump/scored/${train_set}/scored.sha256" \
+        run_stage unit_bpe "${dumps}/${train_set}/meta.yaml ${dumps}/${train_set}/text ${units}/dump/scored/${train_set}/scored.sha256" \
             "exp/unit_bpe${kind}_${unit_bpe_size}/unit_bpe.yaml" "${train_set}" unit_bpe
     fi
     # shellcheck disable=SC2034  # read by utils/stages.sh
@@ -171,16 +173,22 @@ run_all() {
         "${train_set} ${valid_set} ${units} ${token_list} ${asr_args} ${seed}" train
     run_stage average "${asr_exp}/config.yaml ${asr_exp}/epochs.txt ${inference_config}" "${asr_exp}/recognizer" \
         "${n_average}" average
-    run_stage infer "${asr_exp}/recognizer/recognizer.yaml ${inference_config} $(each_test "${dumps}" meta.yaml | tr '\n' ' ')" \
+    run_stage infer "${asr_exp}/recognizer/recognizer.yaml ${inference_config} $(each_test "${dumps}" meta.yaml | tr '\n' ' ') \
+        $(each_test "${dumps}" text | tr '\n' ' ') $(each_test "${units}/dump/scored" scored.sha256 | tr '\n' ' ')" \
         "${asr_exp}/decode" "" infer
-    run_stage score "$(each_test "${asr_exp}/decode" text | tr '\n' ' ') $(each_test "${units}/data" text | tr '\n' ' ')" \
+    run_stage score "$(each_test "${asr_exp}/decode" text | tr '\n' ' ') $(each_test "${units}/data" text | tr '\n' ' ') \
+        $(each_test "${units}/data" utt2spk | tr '\n' ' ') ${dumps}/${train_set}/text ${asr_exp}/recognizer/recognizer.yaml" \
         "$(each_test "${asr_exp}/decode" score.json | tr '\n' ' ')" "" score
-    run_stage report "$(each_test "${asr_exp}/decode" score.json | tr '\n' ' ')" "${asr_exp}/report" "" report
+    # anew whenever a score is: it takes a moment
+    remake=true run_stage report "$(each_test "${asr_exp}/decode" score.json | tr '\n' ' ')" "${asr_exp}/report" "" report
 }
 
 run_sweep() { # COMMAND: this script and what it was given
     local failed=0 name gpu=""
     name=$(basename "${sweep}") name=${name%.*}
+    if [ "${num_nodes}" -gt 1 ] && [[ ${sweep_cmd} != *run.pl* ]]; then
+        option_error "--num_nodes ${num_nodes}: a row would be a job of one node; see sweep_cmd in egs2/TEMPLATE/cmd.sh."
+    fi
     # a row needs GPUs where it trains itself: unless it stays here, and its training alone goes to a scheduler
     if [ "${ngpu}" -gt 0 ] && [[ ${sweep_cmd} != *run.pl* || ${train_cmd} == *run.pl* ]]; then gpu="--gpu ${ngpu}"; fi
     # --stage and --stop_stage mean what they mean without a sweep: the shared stages once, those from
@@ -188,7 +196,7 @@ run_sweep() { # COMMAND: this script and what it was given
     # for later, and `--stage report` makes the table anew.
     # shellcheck disable=SC2154  # sweep_cmd comes from cmd.sh; first_stage, last_stage from select_stages
     "${python}" -m espnet_entropy.bin.sweep_asr --sweep "${sweep}" --places . "${template}/asr1" --base "${asr_config}" \
-        --seeds "${seeds}" --budgets "${budgets}" --units "${units}" --segmenter "${template}/units1/conf/segmenter.yaml" \
+        --seeds "${seeds}" --budgets "${budgets}" --units "${units}" --segmenter "${segmenter_config}" \
         --calibrate_on "${dumps}/${valid_set}" --train_arguments="$(train_arguments | tr '\n' ' ')" \
         --measured_from "${dumps}/${train_set}/speech_shape" "${dumps}/${train_set}/text" "${token_list}/tokens.txt" \
         --launcher "${sweep_cmd} --num_threads ${train_threads} ${gpu}" --jobs "${sweep_jobs}" --remake "${remake}" \

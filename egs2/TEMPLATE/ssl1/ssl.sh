@@ -12,7 +12,7 @@ template=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 . "${template}/../../utils/options.sh"
 . "${template}/../../utils/stages.sh"
 # shellcheck disable=SC2034  # read by utils/stages.sh
-stages=(pack targets1 train1 targets2 train2 targets3 train3 train_ctc export evaluate)
+stages=(pack targets1 train1 targets2 train2 targets3 train3 train_ctc export evaluate card)
 
 option stage         str  1     "first stage, number or name: $(list_stages)"
 option stop_stage    str  ""    "last stage, number or name; the last of all if empty"
@@ -25,6 +25,7 @@ option valid_set     str  valid "set of each corpus that chooses weights and lay
 option test_sets     list ""    "<units1 recipe>:<set> with aligned phones, to evaluate the units on"
 option masked_config file conf/train_masked.yaml "masked prediction, all iterations"
 option ctc_config    file conf/train_ctc.yaml    "the labelled rival"
+option ctc_targets   str  ""    "targets for it, where its masked_weight is above 0: exp/targets3.safetensors"
 option clusters      list "100 500 500"          "K of the targets of each iteration"
 option layers        list ""    "candidate layers; all if empty"
 option exported      str  train3 "training whose encoder becomes tokenizers: train1 .. train3, train_ctc"
@@ -43,12 +44,48 @@ device=cpu gpu=()
 if [ "${ngpu}" -gt 0 ]; then device=cuda gpu=(--gpu 1); fi
 packed=(--train dump/packed/train --valid dump/packed/valid)
 tables="dump/packed/train/packed.yaml dump/packed/valid/packed.yaml"
-last_targets=exp/targets3.safetensors
 read -ra K <<< "${clusters}"
 
-each_corpus() { # PREFIX SUFFIX
+each_corpus() { # SUFFIX -> the corpora with it, as words
     local corpus
-    for corpus in ${corpora}; do echo "$1${corpus}$2"; done | tr '\n' ' '
+    for corpus in ${corpora}; do echo "${corpus}$1"; done
+}
+
+data_files() { # FOLDER "NAMES" "OTHERS" -> its files of these names, and of the others those that are there
+    local name
+    for name in $2; do echo "$1/${name}"; done
+    for name in $3; do compgen -G "$1/${name}" || true; done
+}
+
+pack_inputs() {
+    local folder
+    for folder in $(each_corpus "/dump/raw/${train_set}") $(each_corpus "/dump/raw/${valid_set}"); do
+        data_files "${folder}" "wav.scp utt2spk utt2num_samples" "text.phones ctm.phones alignment.yaml segments"
+    done
+}
+
+label_of() { # ../../mini_synth/units1:test -> mini_synth_units1_test
+    local label=${1//:/\/}
+    while [[ ${label} == [./]* ]]; do label=${label:1}; done
+    echo "${label//\//_}"
+}
+
+evaluate_inputs() {
+    local entry k
+    for k in ${exported_clusters}; do echo "exp/units/tokenizer_${k}/tokenizer.yaml"; done
+    for entry in ${test_sets}; do
+        data_files "${entry%%:*}/dump/raw/${entry##*:}" "wav.scp utt2spk utt2num_samples ctm.phones" alignment.yaml
+    done
+}
+
+scores() { # [labelled] -> files of figures, as LABEL=FILE if asked
+    local entry label k
+    for k in ${exported_clusters}; do
+        for entry in ${test_sets}; do
+            label=$(label_of "${entry}")
+            echo "${1:+${label}=}exp/unit_quality/K${k}/${label}/${entry##*:}/score.json"
+        done
+    done
 }
 
 pack() {
@@ -56,7 +93,7 @@ pack() {
     for name in train valid; do
         local set_name=${name}_set
         # shellcheck disable=SC2046,SC2086  # paths without spaces
-        "${python}" -m espnet_entropy.bin.ssl_pack --data $(each_corpus "" "/dump/raw/${!set_name}") \
+        "${python}" -m espnet_entropy.bin.ssl_pack --data $(each_corpus "/dump/raw/${!set_name}") \
             --base ${corpora} "${more[@]}" --out "dump/packed/${name}" --max_failed "${max_failed}"
         more=(--train dump/packed/train)
     done
@@ -90,10 +127,7 @@ targets2() { targets 2 exp/train1/model; }
 train2() { train train2 "${masked_config}" --targets exp/targets2.safetensors; }
 targets3() { targets 3 exp/train2/model; }
 train3() { train train3 "${masked_config}" --targets exp/targets3.safetensors; }
-# shellcheck disable=SC2046  # nothing, or two words
-train_ctc() { # the targets are for a configuration with masked_weight above 0 as well
-    train train_ctc "${ctc_config}" $([ ! -f "${last_targets}" ] || echo "--targets ${last_targets}")
-}
+train_ctc() { train train_ctc "${ctc_config}" ${ctc_targets:+--targets "${ctc_targets}"}; }
 
 export_units() {
     # shellcheck disable=SC2086  # numbers
@@ -102,36 +136,43 @@ export_units() {
 }
 
 evaluate() {
-    local entry k here
+    local entry k label here
     here=$(pwd)
     for entry in ${test_sets}; do
+        label=$(label_of "${entry}")
         for k in ${exported_clusters}; do
             # from the corpus's own directory: relative audio paths start there
-            (cd "${entry%%:*}" && "${python}" -m espnet_entropy.bin.evaluate_units --test "dump/raw/${entry##*:}" \
-                --tokenizer "${here}/exp/units/tokenizer_${k}" --out "${here}/exp/unit_quality/K${k}/${entry##*:}")
+            # shellcheck disable=SC2086  # train_cmd: a command and its options
+            (cd "${entry%%:*}" && ${train_cmd} "${gpu[@]}" "${here}/exp/logs/evaluate.${label}.${k}.log" \
+                "${python}" -m espnet_entropy.bin.evaluate_units --test "dump/raw/${entry##*:}" --device "${device}" \
+                --tokenizer "${here}/exp/units/tokenizer_${k}" --out "${here}/exp/unit_quality/K${k}/${label}")
         done
     done
 }
+
+# shellcheck disable=SC2046  # labels and paths without spaces
+card() { "${python}" -m espnet_entropy.bin.ssl_card --units exp/units --figures $(scores labelled); }
+
+words() { tr '\n' ' '; }
 
 # One function, so that bash has read the whole script before the first stage begins: it may change
 # on disk (git pull) while a stage runs.
 run_all() {
     local i
-    run_stage pack "$(each_corpus "" "/dump/raw/${train_set}/utt2num_samples") $(each_corpus "" "/dump/raw/${valid_set}/utt2num_samples")" \
-        dump/packed "" pack
+    run_stage pack "$(pack_inputs | words)" dump/packed "" pack
     run_stage targets1 "${tables}" exp/targets1.safetensors "K ${K[0]}" targets1
-    run_stage train1 "exp/targets1.safetensors ${masked_config}" exp/train1 "" train1
+    run_stage train1 "exp/targets1.safetensors ${tables} $(with_named "${masked_config}")" exp/train1 "" train1
     for i in 2 3; do
         run_stage "targets${i}" "${tables} exp/train$((i - 1))/model/config.yaml" "exp/targets${i}.safetensors" \
             "K ${K[i - 1]} layers ${layers}" "targets${i}"
-        run_stage "train${i}" "exp/targets${i}.safetensors ${masked_config}" "exp/train${i}" "" "train${i}"
+        run_stage "train${i}" "exp/targets${i}.safetensors ${tables} $(with_named "${masked_config}")" "exp/train${i}" "" "train${i}"
     done
-    run_stage train_ctc "${tables} $(compgen -G "${last_targets}") ${ctc_config}" exp/train_ctc "" train_ctc
+    run_stage train_ctc "${tables} ${ctc_targets} $(with_named "${ctc_config}")" exp/train_ctc "" train_ctc
     run_stage export "exp/${exported}/model/config.yaml ${tables} ${about}" exp/units \
         "K ${exported_clusters} layers ${layers}" export_units
     if [ -n "${test_sets}" ]; then
-        run_stage evaluate "$(compgen -G 'exp/units/tokenizer_*/tokenizer.yaml' | tr '\n' ' ')" exp/unit_quality \
-            "${test_sets}" evaluate
+        run_stage evaluate "$(evaluate_inputs | words)" "$(scores | words)" "" evaluate
+        run_stage card "$(scores | words) ${about}" "" "" card
     fi
 }
 

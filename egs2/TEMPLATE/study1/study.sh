@@ -22,6 +22,7 @@ option study         file conf/study.yaml "factors, levels, systems, units"
 option units_args    str  ""    "options of units.sh for every recipe of units, paths from exp/units1_<name>"
 option asr_config    file ../asr1/conf/train_asr.yaml     "ESPnet's ASR training configuration"
 option inference_config file ../asr1/conf/inference_asr.yaml "beam size and its like"
+option segmenter_config file conf/segmenter.yaml "the criteria of all systems"
 option bpe_size      int  5000  "BPE pieces, at most"
 option train_threads int  1     "CPU threads of training"
 option seeds         list 1     "of training"
@@ -43,6 +44,7 @@ run_all() {
         "${template}/asr1/asr.sh" --sweep exp/study.yaml --seeds "${seeds}" --sweep_jobs "${sweep_jobs}" \
             --train_set "${train_set}" --valid_set "${valid_set}" --test_sets "${test_sets}" \
             --asr_config "${asr_config}" --inference_config "${inference_config}" --bpe_size "${bpe_size}" \
+            --segmenter_config "${segmenter_config}" \
             --train_threads "${train_threads}" --nj "${nj}" --ngpu "${ngpu}" --remake "${remake}" --stop_stage score
     fi
     if selected report; then "${study_asr[@]}" --out exp/report; fi

@@ -14,7 +14,8 @@ option stage            str  1     "first stage, number or name: $(list_stages)"
 option stop_stage       str  ""    "last stage, number or name; the last of all if empty"
 option remake           bool false "remove and make anew what was made from other inputs or settings"
 option nj               int  2     "pieces of a long stage at the same time"
-option ngpu             int  0     "GPUs for training; with 1 or more, stages that gain from one use it"
+option ngpu             int  0     "GPUs for training, of each node; with 1 or more, stages that gain from one use it"
+option num_nodes        int  1     "nodes for training; several with cmd_backend=slurm alone"
 option train_set        str  train "set that trains quantizer and LM"
 option valid_set        str  valid "set that stops training and calibrates"
 option test_sets        list test  "sets on which rates are reported"
@@ -83,9 +84,8 @@ train_entropy_lm() {
     for name in "${train_set}" "${valid_set}"; do
         "${python}" -m espnet_entropy.bin.pack_units --units "dump/units/${name}" --config "${lm_config}" --out "dump/packed/${name}"
     done
-    # shellcheck disable=SC2086  # train_cmd and lm_args: words, split on purpose
-    OMP_NUM_THREADS=${train_threads} ${train_cmd} --gpu "${ngpu}" --num_threads "${train_threads}" \
-        "${log_dir}/train_entropy_lm.log" "${python}" -m espnet_entropy.bin.lm_train --config "${lm_config}" --ngpu "${ngpu}" "${distributed[@]}" --output_dir exp/entropy_lm --resume true \
+    # shellcheck disable=SC2086  # lm_args: words, split on purpose
+    espnet_train train_entropy_lm "${python}" -m espnet_entropy.bin.lm_train --config "${lm_config}" --output_dir exp/entropy_lm --resume true \
         --use_preprocessor false --token_list "dump/packed/${train_set}/tokens.txt" \
         --train_data_path_and_name_and_type "dump/packed/${train_set}/packed.scp,text,units" \
         --valid_data_path_and_name_and_type "dump/packed/${valid_set}/packed.scp,text,units" \
@@ -151,22 +151,26 @@ run_all() {
     other_sets=$(have_data ${other_sets}) boundary_sets=$(have_data ${boundary_sets})
     sets="${sets} ${other_sets}"
     run_stage format "$(each_set data '*')" dump/raw "" format
-    run_stage fit_tokenizer "dump/raw/${train_set}/utt2num_samples ${tokenizer_config}" exp/tokenizer "" \
-        fit_tokenizer
-    run_stage tokenize "exp/tokenizer/tokenizer.yaml $(each_set dump/raw utt2num_samples)" dump/units "" tokenize
-    run_stage train_entropy_lm "$(sets="${train_set} ${valid_set}" each_set dump/units units.sha256) ${lm_config}" \
-        "dump/packed exp/entropy_lm" "${lm_args}" train_entropy_lm
+    # audio counts by its utterances and their lengths, so that a corpus may move
+    local aligned="" # what units of aligned phones are made from
+    if grep -q '^features: *phones' "${tokenizer_config}"; then aligned=$(each_set dump/raw ctm.phones); fi
+    run_stage fit_tokenizer "dump/raw/${train_set}/utt2num_samples ${aligned:+dump/raw/${train_set}/ctm.phones} \
+        $(with_named "${tokenizer_config}")" exp/tokenizer "" fit_tokenizer
+    run_stage tokenize "exp/tokenizer/tokenizer.yaml $(each_set dump/raw utt2num_samples) ${aligned}" dump/units "" tokenize
+    run_stage train_entropy_lm "$(sets="${train_set} ${valid_set}" each_set dump/units units.sha256) $(with_named "${lm_config}")" \
+        "dump/packed exp/entropy_lm" "${lm_args}" train_entropy_lm whole
     run_stage score_entropy "exp/entropy_lm/export/config.yaml $(each_set dump/units units.sha256)" dump/scored "" \
         score_entropy
-    run_stage calibrate "$(each_set dump/scored scored.sha256) ${segmenter_config}" "exp/calibration exp/compressor" \
-        "" calibrate
+    run_stage calibrate "$(sets="${valid_set} ${sets}" each_set dump/scored scored.sha256) $(with_named "${segmenter_config}") \
+        exp/tokenizer/tokenizer.yaml exp/entropy_lm/export/config.yaml" "exp/calibration exp/compressor" "" calibrate
     sets=${boundary_sets}
     if [ -n "${boundary_sets}" ]; then
         run_stage align "$(each_set dump/raw wav.scp)" "" "${align_args}" align
         run_stage boundaries "exp/calibration/calibration.yaml $(each_set dump/scored scored.sha256) \
             $(each_set dump/raw 'ctm.*') $(each_set dump/raw alignment.yaml)" exp/boundaries "" boundaries
     fi
-    run_stage report "exp/calibration/rates.json $(compgen -G 'exp/boundaries/*/score.json' | tr '\n' ' ')" \
+    # anew whenever a figure is: it takes a moment
+    remake=true run_stage report "exp/calibration/rates.json $(compgen -G 'exp/boundaries/*/score.json' | tr '\n' ' ')" \
         exp/report "" report
 }
 

@@ -22,6 +22,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from espnet_entropy.corpora.mini_synth.espeak import SAMPLE_RATE, Event
+from espnet_entropy.utils.edit_distance import edit_distance
 
 SIL = "SIL"
 MIN_PAUSE = round(0.030 * SAMPLE_RATE)
@@ -157,16 +158,6 @@ def split_fused(phones: Sequence[str], words: Sequence[Sequence[str]]) -> list[i
             ),
         )
     )
-
-
-def edit_distance(a: Sequence[str], b: Sequence[str]) -> int:
-    """Levenshtein distance of two phone sequences."""
-    row = list(range(len(b) + 1))
-    for i, x in enumerate(a, start=1):
-        last, row[0] = row[0], i
-        for j, y in enumerate(b, start=1):
-            last, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, last + (x != y))
-    return row[-1]
 
 
 def _walk_back(samples: np.ndarray, phones: list[Phone]) -> None:

@@ -4,7 +4,7 @@ import itertools
 import numpy as np
 import pytest
 
-from espnet_entropy.evaluation.abx import AbxErrors, across_speakers, within_speaker
+from espnet_entropy.evaluation.abx import AbxErrors, across_speakers, cell_error, within_speaker
 from espnet_entropy.evaluation.abx_items import Item
 from espnet_entropy.evaluation.dtw import Frames, Units, pair_distances
 
@@ -33,12 +33,16 @@ def made_up(seed: int = 0) -> tuple[list[Item], list[np.ndarray], list[np.ndarra
     return items, frames, units
 
 
-def errors(task, pieces) -> AbxErrors:
+def distances(task, pieces) -> np.ndarray:
     lengths = np.array([len(piece) for piece in pieces])
     starts = np.cumsum([0, *lengths[:-1]])
     pooled = np.concatenate(pieces)
     local = Units(pooled) if pooled.ndim == 1 else Frames(pooled)
-    return AbxErrors(task, pair_distances(local, starts, lengths, task.pairs))
+    return pair_distances(local, starts, lengths, task.pairs)
+
+
+def errors(task, pieces) -> AbxErrors:
+    return AbxErrors(task, distances(task, pieces))
 
 
 def slow_error(items, distance, across: bool) -> float:
@@ -69,6 +73,45 @@ def test_fastabx_says_the_same(kind, distance):
     task = within_speaker(items) if kind == "within" else across_speakers(items, 99)
     found = errors(task, frames if distance == "angular" else units).pooled()
     assert found == pytest.approx(FASTABX[distance, kind], abs=1e-6)
+
+
+# fastabx's score_details drops speaker_x before it collapses: contexts and speakers of X together
+ORDERS = {
+    "fastabx's": (("context", "x"), ("speaker",)),
+    "speakers of X first": (("x",), ("context",), ("speaker",)),
+    "contexts first": (("context",), ("x",), ("speaker",)),
+    "speakers before contexts": (("speaker",), ("context", "x")),
+    "all at once": (("context", "x", "speaker"),),
+    "over phones too": (("context", "x", "speaker", "phones"),),
+}
+
+
+@pytest.mark.parametrize("distance", ["angular", "identical"])
+def test_any_other_order_of_averages_would_show(distance):
+    """Items are so uneven over speakers and contexts that the figures above tell orders apart."""
+    items, frames, units = made_up()
+    task = across_speakers(items, 99)
+    apart = distances(task, frames if distance == "angular" else units)
+    scored = []
+    for cell in task.cells:
+        x = items[task.pairs[cell.to_a[0, 0], 0]]
+        keys = {"phones": cell.phones, "speaker": cell.speaker, "context": x.context}
+        scored.append((keys | {"x": x.speaker}, cell_error(cell, apart)))
+    found = {name: collapsed(scored, levels) for name, levels in ORDERS.items()}
+    right = FASTABX[distance, "across"]
+    assert found.pop("fastabx's") == pytest.approx(right, abs=1e-6)
+    assert all(abs(value - right) > 1e-4 for value in found.values()), found
+
+
+def collapsed(scored, levels) -> float:
+    """Mean over each level in turn, then over what is left."""
+    for level in levels:
+        groups: dict[tuple, list[float]] = {}
+        for keys, value in scored:
+            rest = tuple((key, kept) for key, kept in keys.items() if key not in level)
+            groups.setdefault(rest, []).append(value)
+        scored = [(dict(rest), float(np.mean(values))) for rest, values in groups.items()]
+    return float(np.mean([value for _, value in scored]))
 
 
 @pytest.mark.parametrize("across", [False, True])

@@ -74,6 +74,12 @@ def dump(name, arrays, shard_units):
     return out
 
 
+def test_a_large_corpus_has_larger_shards():
+    corpus = Corpus(hours=1500, seconds=600.0, num_clusters=K)  # 9000 utterances
+    shards = plan_shards(dict.fromkeys(map(str, range(9000)), 600), 600)
+    assert disk.count_shards(corpus, 600.0) == len(shards) == 3000
+
+
 def test_dumps(recipe):
     units = dump("units", {utt: np.zeros(UNITS, np.int32) for utt in UTTS}, 600 * 50)
     check(disk.units(CORPUS, NAMES), units)

@@ -36,7 +36,7 @@ STUDY = {
 
 @pytest.fixture
 def cells(tmp_path, monkeypatch):
-    """Two seeds of the base and of 7 Hz; level 'none' was not run. M1 is worse at 15, better at 7."""
+    """Two seeds of the base and of 7 Hz: M1 is worse at 15, better at 7. 'none' was not run."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "study.yaml").write_text(yaml.safe_dump(STUDY))
     _, cells = study_rows(from_dict(Study, STUDY, "study"))

@@ -16,8 +16,12 @@ from espnet_entropy.evaluation import unit_quality_report, unit_systems
 from espnet_entropy.evaluation.record import read_score
 from espnet_entropy.evaluation.unit_quality_report import quality_table
 from espnet_entropy.tokenizer.config import KMeansConfig, TokenizerConfig
+from espnet_entropy.tokenizer.features import build_features
 from espnet_entropy.tokenizer.fit import TokenizerFit
 from espnet_entropy.tokenizer.kmeans import KMeansQuantizer
+from espnet_entropy.tokenizer.mel_encoder import MelEncoder, MelEncoderConfig
+from espnet_entropy.tokenizer.mel_model_dir import save_encoder
+from espnet_entropy.tokenizer.tokenizer import Tokenizer
 from espnet_entropy.utils.grid import num_units
 from espnet_entropy.utils.scp import read_num_samples
 
@@ -106,6 +110,22 @@ def test_every_layer_and_size_of_a_speech_model(data, tmp_path, capsys):
     pictures = sorted(path.name for path in (tmp_path / "exp").glob("*.png"))
     assert {"test_pnmi.png", "test_abx_across.png", "test_r_value.png"} <= set(pictures)
     assert all(f"({name})" in page for name in pictures)
+
+
+def test_every_layer_of_a_mel_encoder(data, tmp_path):
+    """And a tokenizer of one, that leaves the layer to its model, has the same figures."""
+    torch.manual_seed(0)
+    save_encoder(MelEncoder(MelEncoderConfig(16, 2, 2, 32, 5)), tmp_path / "model")
+    conf = {"features": "mel_encoder", "features_conf": {"model": str(tmp_path / "model")}}
+    score = run(data, tmp_path / "exp", "--train", data / "train", num_clusters=[4], **conf)
+    assert [row["layer"] for row in score["units"]] == ["0", "1", "2"]
+    quantizer = KMeansQuantizer.load(tmp_path / "exp/units/2_4")
+    features = build_features("mel_encoder", conf["features_conf"])
+    Tokenizer(features, quantizer).save(tmp_path / "tokenizer")
+    ready = run(data, tmp_path / "ready", "--tokenizer", tmp_path / "tokenizer")
+    (row,), last = ready["units"], score["units"][2]
+    assert row["layer"] == "2"
+    assert (row["pnmi"], row["abx_across"]) == (last["pnmi"], last["abx_across"])
 
 
 def test_units_are_those_of_the_recipe(data, tmp_path):

@@ -18,6 +18,11 @@ def test_all_options_in_both_spellings_and_any_order():
         assert request.command == ("prog", "--gpu", "7")
 
 
+def test_the_most_threads_count_and_the_last_of_all_else():
+    words = "--num_threads 4 --gpu 2 --num_threads 1 --gpu 1 l c"  # as espnet2.bin.launch adds them
+    assert parse(words.split()).resources == Resources(gpu=1, threads=4)
+
+
 @pytest.mark.parametrize(
     ("words", "task_range"),
     [

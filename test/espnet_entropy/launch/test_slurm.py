@@ -268,6 +268,41 @@ def test_refused_jobs_say_why(tmp_path):
     assert "fewer tasks (--nj)" in stderr
 
 
+def test_a_rank_that_fails_is_named_though_srun_gives_the_code_of_those_it_ended(tmp_path):
+    script = "[ $SLURM_PROCID = 1 ] && { touch failed; exit 3; }; sleep 100"
+    code, stderr = run(tmp_path, "--num_nodes", "2", "x.log", "srun", "bash", "-c", script)
+    assert code == 1
+    assert "x.log ended with code 3, rank 1 ended with code 3; its last lines" in stderr
+    assert "task 0: Terminated" in (tmp_path / "x.log").read_text()
+    assert len(statuses(tmp_path)[1]) == 1  # a mistake of its own: not started again
+
+
+@pytest.mark.parametrize("who", ["time limit", "the ranks alone", "the second rank alone"])
+def test_ranks_that_slurm_ends_first_go_on_later(tmp_path, who):
+    """As before preemption, with sbatch's --signal, or when their node shuts down."""
+    script = "test -e second && exit; cd pids; echo $$ > .$SLURM_PROCID; mv .$SLURM_PROCID "
+    script += "$SLURM_PROCID; exec sleep 100"
+    (tmp_path / "pids").mkdir()
+    words = ["--num_nodes", "2", "--time", "10", "x.log", "srun", "bash", "-c", script]
+    process = start(tmp_path, *words)
+    wait_until(lambda: all((tmp_path / f"pids/{rank}").exists() for rank in (0, 1)))
+    (tmp_path / "second").touch()
+    (job,) = queue("%A")
+    if who == "time limit":
+        control("update", f"JobId={job}", "EndTime=now+1")
+    elif who == "the ranks alone":
+        subprocess.run(["scancel", "--signal=TERM", job], check=True)
+    else:
+        os.kill(int((tmp_path / "pids/1").read_text()), signal.SIGTERM)
+    stderr = process.communicate()[1]
+    assert process.returncode == 0, stderr
+    why = "exceeded its time limit" if who == "time limit" else "was ended by SIGTERM"
+    assert f"task 1: it {why}; in the queue again (1 of 10)" in stderr
+    first, last = statuses(tmp_path)[1]
+    assert (first["state"], first["code"], first["requeues"]) == ("cancelled", 143, 0)
+    assert (last["state"], last["requeues"]) == ("done", 1)
+
+
 RANKS = "echo rank $SLURM_PROCID of $SLURM_NTASKS on $SLURMD_NODENAME $*; test $SLURM_PROCID != $1"
 
 

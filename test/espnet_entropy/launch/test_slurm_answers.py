@@ -159,8 +159,9 @@ def test_nothing_of_the_surrounding_job_reaches_the_commands(tmp_path, stand_in,
 
 def test_accounting_is_asked_for_what_the_queue_has_forgotten(stand_in):
     stand_in("squeue", "echo 'slurm_load_jobs error: Invalid job id specified' >&2; exit 1")
-    stand_in("sacct", "echo '9_3|CANCELLED by 1000'; echo '9_4|TIMEOUT'")
+    stand_in("sacct", "echo '9_3|CANCELLED by 1000'; echo '9_4|TIMEOUT'; echo '9_5|RUNNING'")
     assert slurm_queue.look("9") == {}
+    # 5 ended unseen: accounting would call it running for ever, and the launcher wait as long
     assert slurm_queue.remember("9") == {3: ("CANCELLED", ""), 4: ("TIMEOUT", "")}
 
 
@@ -192,6 +193,46 @@ def test_tasks_without_a_status(tmp_path, stand_in, monkeypatch, state, reason, 
     assert found is None if verdict is None else verdict in found
     requeued = (tmp_path / "calls").exists() and calls(tmp_path, "scontrol")
     assert bool(requeued) == (state in ("TIMEOUT", "NODE_FAIL"))
+
+
+def status(state, code):
+    return {"state": state, "code": code, "reason": ""}
+
+
+@pytest.mark.parametrize(
+    ("known", "again"),
+    [
+        (TaskState("TIMEOUT", "TimeLimit"), True),
+        (TaskState("FAILED", "NonZeroExitCode"), True),  # of itself a SIGTERM does not come
+        (TaskState("CANCELLED", "None"), False),
+        (TaskState("FAILED", "JobLaunchFailure"), False),
+    ],
+)
+def test_tasks_that_somebody_ended_start_again_unless_it_was_the_user(
+    tmp_path, stand_in, known, again
+):
+    backend = SlurmBackend()
+    backend._job, backend._request = "8", parse(["--max-restarts", "1", "x.log", "true"])
+    assert backend._judge(3, known, status("cancelled", 143)) == (None if again else "")
+    made = (tmp_path / "calls").exists() and calls(tmp_path, "scontrol")
+    assert bool(made) == again
+    assert backend._judge(3, TaskState("RUNNING", "None"), status("cancelled", 143)) is None
+    if again:
+        assert "1 of --max-restarts 1 used" in backend._judge(3, known, status("cancelled", 143))
+
+
+@pytest.mark.parametrize("found", [None, status("cancelled", 143)])
+def test_a_job_that_never_completes_or_is_forgotten_is_not_waited_for(stand_in, monkeypatch, found):
+    for known, seconds in ((TaskState("COMPLETING", "None"), 600), (None, 60)):
+        backend, clock = SlurmBackend(), [1000.0]
+        backend._job, backend._request = "8", parse(["x.log", "true"])
+        monkeypatch.setattr(slurm, "time", SimpleNamespace(monotonic=lambda c=clock: c[0]))
+        assert backend._judge(3, known, found) is None
+        clock[0] += seconds - 1
+        assert backend._judge(3, known, found) is None
+        clock[0] += 2
+        said = backend._judge(3, known, found)
+        assert said == "" if found else "no status came" in said
 
 
 def test_restarts_are_counted(stand_in):

@@ -1,55 +1,70 @@
-"""Training on several nodes: ESPnet's own launcher through ``utils/slurm.pl``, on a real Slurm."""
+"""Training on several nodes: a recipe's driver, ESPnet's launcher and slurm.pl, on a real Slurm."""
 
 import os
+import re
 import subprocess
 import sys
 import time
 from pathlib import Path
 
 import pytest
-import toy_training
+import toy_lm_training
 from toy_training import losses
 
 ROOT = Path(__file__).resolve().parents[3]
+STAGE = "train_entropy_lm"
+RUN = f"""#!/usr/bin/env bash
+cd "$(dirname "${{BASH_SOURCE[0]}}")"
+{ROOT}/egs2/TEMPLATE/units1/units.sh --stage {STAGE} --stop_stage {STAGE} "$@"
+"""
 
-pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("slurm")]  # importing espnet2 takes 12-17 s
-
-
-def launch(folder, exp, *more):
-    """``espnet2.bin.launch`` with ``slurm.pl``, on two nodes without GPUs."""
-    exp.mkdir()
-    words = [sys.executable, "-m", "espnet2.bin.launch", "--cmd", f"{ROOT}/utils/slurm.pl --mem 2G"]
-    words += ["--num_nodes", "2", "--ngpu", "0", "--log", str(exp / "train.log")]
-    words += ["--init_file_prefix", str(exp / ".init"), "--"]
-    words += [sys.executable, "-m", "espnet_entropy.bin.asr_train"]
-    words += toy_training.options(folder, exp, *more)
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"}
-    return subprocess.Popen(words, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True)
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("slurm")]  # importing espnet2 takes 12-30 s
 
 
-def train_here(folder, exp, *more):
-    """The same with two processes of this machine."""
-    more = [*more, "--dist_backend", "gloo", "--dist_world_size", "2", "--dist_rank"]
-    init = ["--dist_init_method", f"file://{folder / 'rendezvous'}"]
-    words = [toy_training.options(folder, exp, *more, str(rank), *init) for rank in (0, 1)]
-    return [toy_training.start("asr_train", exp, each) for each in words]
+@pytest.fixture
+def recipe(tmp_path):
+    """A recipe whose units are there."""
+    recipe = tmp_path / "recipe"
+    toy_lm_training.make_units(recipe / "dump/units")
+    for name in ("train", "valid"):
+        (recipe / "dump/units" / name / "units.sha256").write_text(f"{name}\n")
+    (recipe / "conf").mkdir()
+    config = toy_lm_training.CONFIG.replace("max_epoch: 12", "max_epoch: 60")
+    (recipe / "conf/train_entropy_lm.yaml").write_text(config)
+    (recipe / "run.sh").write_text(RUN)
+    (recipe / "run.sh").chmod(0o755)
+    return recipe
 
 
-def test_two_nodes_train_as_two_processes_and_go_on_after_a_requeue(tmp_path):
-    toy_training.make_corpus(tmp_path)
-    toy_training.write_config(tmp_path, max_epoch=30)
-    here, there = tmp_path / "here", tmp_path / "there"
-    local = train_here(tmp_path, here)
-    process = launch(tmp_path, there)
-    while not (there / "3epoch.pth").exists():
-        assert process.poll() is None, (there / "train.log").read_text()[-3000:]
+def test_two_nodes_train_as_two_processes_and_go_on_after_a_requeue(recipe, monkeypatch):
+    exp, log = recipe / "exp/entropy_lm", recipe / "exp/logs/train_entropy_lm.log"
+    more = {"ESPNET_ENTROPY_PYTHON": sys.executable, "cmd_backend": "slurm"}
+    process = subprocess.Popen(
+        [recipe / "run.sh", "--num_nodes", "2"],
+        env=os.environ | more | {"GLOO_SOCKET_IFNAME": "lo"},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    while not list(exp.glob("[3-9]epoch.pth")):
+        assert process.poll() is None, process.stderr.read() + log.read_text()[-3000:]
         time.sleep(0.02)
     queue = subprocess.run(["squeue", "-h", "-r", "-o", "%A"], capture_output=True, text=True)
     subprocess.run(["scontrol", "requeue", queue.stdout.strip()], check=True)  # as preemption does
-    assert process.wait() == 0, process.stderr.read() + (there / "train.log").read_text()[-3000:]
-    assert [each.wait() for each in local] == [0, 0]
-    log = (there / "train.log").read_text()
-    assert "The training was resumed" in log
-    assert losses(there).keys() == losses(here).keys() == set(range(1, 31))
+    stderr = process.communicate()[1]
+    assert process.returncode == 0, stderr + log.read_text()[-3000:]
+    text = log.read_text()
+    assert "The training was resumed" in text
+    assert ":0/2]" in text  # rank 0 of 2 in ESPnet's log lines
+    assert set(re.findall(r"rendezvous\.[\w-]+\.([.\d]+)", text)) == {"0.0", "0.1"}  # never again
+    assert (exp / "export/config.yaml").is_file()  # the stage has ended
+
+    monkeypatch.chdir(recipe)  # packed.scp has paths from here
+    here = recipe / "here"
+    config, packed = recipe / "conf/train_entropy_lm.yaml", recipe / "dump/packed"
+    processes = toy_lm_training.fork(2, here, toy_lm_training.options(config, packed, here))
+    for rank in processes:
+        rank.join()
+    assert [rank.exitcode for rank in processes] == [0, 0], (here / "log.0").read_text()[-3000:]
+    assert losses(exp).keys() == losses(here).keys() == set(range(1, 61))
     for epoch, values in losses(here).items():
-        assert losses(there)[epoch] == pytest.approx(values, rel=1e-5)
+        assert losses(exp)[epoch] == pytest.approx(values, rel=1e-5)

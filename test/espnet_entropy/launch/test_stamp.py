@@ -81,6 +81,33 @@ def test_an_added_input_runs_the_stage_and_keeps_what_it_made(tmp_path, capsys):
     assert (tmp_path / "out" / "old").exists()
 
 
+@pytest.mark.parametrize(("whole", "kept"), [("false", True), ("true", False)])
+def test_other_sets_for_a_stage_of_all_sets_together(tmp_path, capsys, whole, kept):
+    for name in ("train", "valid", "other", "out"):
+        (tmp_path / name).write_text(name)
+
+    def run(action, *inputs, remake="false"):
+        options = ["--stage", "lm", "--outputs", str(tmp_path / "out"), "--remake", remake]
+        files = [str(tmp_path / name) for name in inputs]
+        main([action, str(tmp_path / "s.json"), *options, "--whole", whole, "--inputs", *files])
+        return capsys.readouterr().out.strip()
+
+    run("write", "train", "valid")
+    assert run("check", "train", "valid") == "done"
+    for inputs in (("valid", "train"), ("train", "other"), ("train",)):
+        if kept:  # the stage runs, and what it made for the sets is still right
+            assert run("check", *inputs) == "run"
+        else:
+            with pytest.raises(ValueError, match=r"it read \S*train \S*valid and now reads"):
+                run("check", *inputs)
+    if not kept:  # as before; a newly known input is no other set
+        assert run("check", "train", "valid") == "done"
+        assert run("check", "train", "valid", "other") == "run"
+        assert (tmp_path / "out").exists()
+        assert run("check", "train", remake="true") == "run"
+        assert not (tmp_path / "out").exists()
+
+
 def test_a_stage_killed_while_its_outputs_are_removed_is_not_done(stage, tmp_path, monkeypatch):
     (tmp_path / "out").mkdir()
     stage("write")

@@ -96,9 +96,9 @@ def test_the_sweep_and_the_recipes_of_units_are_written(tmp_path, monkeypatch):
 
 
 def test_a_study_that_names_something_unknown_is_refused():
-    with pytest.raises(ValueError, match="units 'god'.*Did you mean 'good'"):
+    with pytest.raises(ValueError, match=r"units 'god'.*Did you mean 'good'"):
         changed(base={"name": "base", "units": "god", "rate": 15})
-    with pytest.raises(ValueError, match="'unifrm'.*Did you mean 'uniform'"):
+    with pytest.raises(ValueError, match=r"'unifrm'.*Did you mean 'uniform'"):
         changed(against="unifrm")
     with pytest.raises(ValueError, match="Did you mean 'm1'"):
         changed(compared=["m11"])

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from espnet_entropy.launch import sweep_budget
+from espnet_entropy.launch import lock, sweep_budget
 from espnet_entropy.launch.sweep import OWN, Settings, run_sweep
 from espnet_entropy.launch.sweep_budget import Cost
 from espnet_entropy.launch.sweep_job import without_options
@@ -126,6 +126,15 @@ def test_every_row_and_seed_is_trained_once(recipe):
     assert run(seeds=[1, 2, 3]) == []
     again = [call["asr_exp"] for call in calls()[1]]
     assert again == [f"exp/sweep/two/{name}" for name in ("raw/seed2", "raw/seed3", "coarse/seed3")]
+
+
+def test_two_sweeps_at_once_in_one_folder(recipe, monkeypatch):
+    monkeypatch.setattr(lock, "PATIENCE", 0.0)
+    refused = pytest.raises(ValueError, match=rf"exp/sweep/two/.lock: .* pid {os.getpid()} on ")
+    with lock.only_run(Path("exp/sweep/two")), refused:
+        run()
+    assert not Path("calls.jsonl").exists()
+    assert run() == []
 
 
 def test_a_row_that_fails_is_named_and_the_others_go_on(recipe):

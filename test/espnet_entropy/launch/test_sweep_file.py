@@ -1,5 +1,6 @@
 """Sweep files, and what their rows come down to."""
 
+import dataclasses
 import re
 import subprocess
 from pathlib import Path
@@ -10,6 +11,7 @@ import yaml
 
 from espnet_entropy.cale.config import CaleConfig, PoolingConfig
 from espnet_entropy.compressor.model_dir import ModelManifest
+from espnet_entropy.launch.sweep import Settings, plan_sweep
 from espnet_entropy.launch.sweep_calibration import calibrate_rows
 from espnet_entropy.launch.sweep_file import (
     Sweep,
@@ -206,35 +208,62 @@ def path_in_driver(units, size):
 @pytest.fixture
 def units(tmp_path):
     """A scored valid set, its ``segmenter.yaml`` and a model directory without its parts."""
+    make_units(tmp_path / "valid", tmp_path / "u", tmp_path / "segmenter.yaml")
+    return tmp_path
+
+
+def make_units(valid, recipe, segmenter, scale=1.0, tokenizer="tok"):
     import kaldiio
 
     rng = np.random.default_rng(0)
-    valid, model = tmp_path / "valid", tmp_path / "u/exp/compressor"
-    valid.mkdir()
+    model = recipe / "exp/compressor"
+    valid.mkdir(parents=True)
     with kaldiio.WriteHelper(f"ark,scp:{valid}/scored.ark,{valid}/scored.scp") as writer:
         for i in range(10):
-            columns = [rng.integers(0, 20, 200), rng.gamma(2.0, 1.0, 200)]
+            columns = [rng.integers(0, 20, 200), rng.gamma(2.0, scale, 200)]
             writer(f"u{i}", np.stack(columns, 1).astype(np.float32))
     (valid / "utt2num_samples").write_text("".join(f"u{i} {200 * 320 + 80}\n" for i in range(10)))
-    meta = {"tokenizer": "tok", "entropy_lm": "lm", "num_clusters": 20}
+    meta = {"tokenizer": tokenizer, "entropy_lm": "lm", "num_clusters": 20}
     write_yaml(valid / "meta.yaml", meta)
     plan = {"default": {"criterion": "global", "rate": 15}, "rates": [15]}
     plan["criteria"] = [{"criterion": "global"}, {"criterion": "planned"}]
-    write_yaml(tmp_path / "segmenter.yaml", plan)
+    write_yaml(segmenter, plan)
     for part in ("tokenizer", "entropy_lm"):
         (model / part).mkdir(parents=True)
     write_yaml(model / "model.yaml", ModelManifest(1, **meta, criterion="global", rate=15.0))
-    calibrate_rows(
-        {"global": [15.0]}, valid, tmp_path / "segmenter.yaml", model / "calibration.yaml"
+    calibrate_rows({"global": [15.0]}, valid, segmenter, model / "calibration.yaml")
+
+
+def test_a_sweep_calibrates_each_kind_of_units_on_its_own_scores(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name, scale in (("", 1.0), ("_km50", 2.0)):  # entropies twice as large, thresholds too
+        place = Path(f"dump/asr{name}/valid"), Path(f"other/units1{name}")
+        make_units(*place, Path("segmenter.yaml"), scale, f"tok{name}")
+    conf = {"frontend_conf": {"criterion": "global", "rate": 12}}
+    rows = [SweepRow("a", train=conf)]
+    rows.append(SweepRow("b", train=conf, options={"units": "other/units1_km50"}))
+    sweep = Sweep("t", rows, calibrate=True)
+    settings = Settings(Path("train.yaml"), ["asr.sh"], units="other/units1")
+    settings = dataclasses.replace(settings, segmenter=Path("segmenter.yaml"))
+    plan = plan_sweep(sweep, Path("exp/sweep/t"), BASES["cale"], settings)
+    found = {
+        path.parent.name: training["frontend_conf"] for path, training in plan.trainings.items()
+    }
+    assert [found[row]["tokenizer"] for row in "ab"] == ["tok", "tok_km50"]
+    first, second = (found[row]["segmenter"]["threshold"] for row in "ab")
+    assert second == pytest.approx(2 * first, rel=1e-5)
+    nothing = Sweep(
+        "t", [SweepRow("a", train={"frontend_conf": {"criterion": "dedup"}})], calibrate=True
     )
-    return tmp_path
+    with pytest.raises(ValueError, match="no row asks for a criterion at a rate"):
+        plan_sweep(nothing, Path("exp/sweep/t"), BASES["cale"], settings)
 
 
 def test_a_sweep_calibrates_each_criterion_at_its_own_rates(units):
     rows = [("global", 40), ("global", 10), ("planned", 10), ("dedup", None)]
     confs = [{"criterion": c} | ({"rate": r} if r else {}) for c, r in rows]
     sweep = Sweep("t", [SweepRow(f"r{i}", train={"frontend_conf": c}) for i, c in enumerate(confs)])
-    rates = asked_rates(sweep, BASES["cale"])
+    rates = asked_rates(sweep.rows, BASES["cale"])
     assert rates == {"global": [40.0, 10.0], "planned": [10.0]}  # planned cannot make 40
     out = units / "c.yaml"
     table = calibrate_rows(rates, units / "valid", units / "segmenter.yaml", out)

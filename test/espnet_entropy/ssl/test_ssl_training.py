@@ -6,11 +6,13 @@ import pytest
 import torch
 from toy_speech import toy_set
 
+from espnet_entropy.ssl import targets as targets_module
 from espnet_entropy.ssl.batches import DeviceSet
 from espnet_entropy.ssl.config import TrainingConfig
-from espnet_entropy.ssl.objectives import ctc_loss, edit_distance, greedy_phones, phone_errors
+from espnet_entropy.ssl.objectives import ctc_loss, greedy_phones, phone_errors
 from espnet_entropy.ssl.targets import (
     Targets,
+    cluster_frames,
     layer_frames,
     layer_targets,
     mfcc_targets,
@@ -212,17 +214,23 @@ def test_ctc_counts_labelled_utterances_only():
     assert phone_errors(logits, batch) > 0
 
 
-def test_best_path_and_distance():
+def test_best_path():
     path = torch.tensor([[0, 1, 1, 0, 1, 2, 2, 3], [2, 2, 0, 0, 3, 3, 3, 3]])
     logits = torch.nn.functional.one_hot(path, 4).float()
     assert greedy_phones(logits, torch.tensor([7, 4])) == [[1, 1, 2], [2]]
 
-    def slow(a, b):
-        if not a or not b:
-            return len(a) + len(b)
-        return min(slow(a[1:], b) + 1, slow(a, b[1:]) + 1, slow(a[1:], b[1:]) + (a[0] != b[0]))
 
-    random = np.random.default_rng(0)
-    for _ in range(30):
-        first, second = (random.integers(0, 3, random.integers(0, 6)).tolist() for _ in range(2))
-        assert edit_distance(first, second) == slow(first, second)
+@pytest.mark.parametrize(("frames", "sampled"), [(100, 100), (101, 51), (199, 100), (201, 67)])
+def test_no_more_frames_are_clustered_than_allowed(frames, sampled, monkeypatch):
+    seen = []
+    real = targets_module.fit_kmeans
+
+    def fit(found, *args, **kwargs):
+        seen.append(len(found))
+        return real(found, *args, **kwargs)
+
+    monkeypatch.setattr(targets_module, "fit_kmeans", fit)
+    made = np.random.default_rng(0).normal(size=(frames, 3)).astype(np.float32)
+    _, found = cluster_frames([made, made[:5]], KMeansConfig(num_clusters=4, max_frames=100))
+    assert seen == [sampled]
+    assert [len(one) for one in found] == [frames, 5]

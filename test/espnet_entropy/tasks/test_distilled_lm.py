@@ -21,13 +21,13 @@ def teacher(tmp_path):
     return tmp_path / "teacher"
 
 
-def build(teacher, weight, vocab=K + 1):
+def build(teacher, weight):
     from espnet_entropy.tasks.distilled_lm import DistilledLM
     from espnet_entropy.tasks.lm import ESPnetEntropyLM
 
     torch.manual_seed(1)
-    lm = ESPnetEntropyLM(vocab, width=16, layers=1, heads=2, ffn=16, context=64)
-    return DistilledLM(lm, vocab, teacher=str(teacher), weight=weight)
+    lm = ESPnetEntropyLM(K + 1, width=16, layers=1, heads=2, ffn=16, context=64)
+    return DistilledLM(lm, K + 1, teacher=str(teacher), weight=weight)
 
 
 TEXT = torch.tensor([[0, 1, 2, K, 3, 4, 1], [2, 2, 1, 0, -1, -1, -1]])
@@ -75,7 +75,6 @@ def test_the_teacher_is_neither_trained_nor_saved(teacher):
     ("change", "message"),
     [
         ({"weight": 1.5}, "weight: expected 0 to 1, got 1.5"),
-        ({"vocab": K + 3}, f"knows {K} units, the token list has {K + 2}"),
         ({"teacher": ""}, "name the directory of an exported entropy LM"),
     ],
 )
@@ -110,3 +109,19 @@ def test_a_training_ends_near_its_teacher(tmp_path, teacher):
         return (log_q.exp() * (log_q - log_p)).sum(-1).mean().item()
 
     assert divergence(student) < 0.5 * divergence(fresh)
+
+
+@pytest.mark.parametrize(
+    ("packed", "student", "message"),
+    [
+        ("other", {}, "knows the units of tokenizer tok, the lines are of other"),
+        ("tok", {"context": 128}, "context 64 and dedup False, the student 128"),
+        ("tok", {"dedup": True}, "expected at least the student's context, and the same dedup"),
+    ],
+)
+def test_a_teacher_of_other_units_is_refused(teacher, packed, student, message):
+    from espnet_entropy.tasks.distilled_lm import check_teacher
+
+    config = EntropyLMConfig(K, **{"context": 64, **student})
+    with pytest.raises(ValueError, match=message):
+        check_teacher(str(teacher), {"tokenizer": packed}, config)

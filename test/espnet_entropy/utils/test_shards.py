@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from kaldiio import load_scp
 
 from espnet_entropy.utils.failures import FailureLog
-from espnet_entropy.utils.shards import Job, ShardedArk, plan_shards
+from espnet_entropy.utils.shards import MOST_SHARDS, Job, ShardedArk, plan_shards
 
 
 @given(st.lists(st.integers(0, 50), max_size=40), st.integers(1, 60))
@@ -16,6 +16,15 @@ def test_plan_keeps_every_utterance_in_order_and_fills_shards(sizes, shard_size)
     for shard in plan[:-1]:
         assert sum(corpus[u] for u in shard) >= shard_size
         assert sum(corpus[u] for u in shard[:-1]) < shard_size
+
+
+def test_a_large_corpus_has_larger_shards_not_more():
+    sizes = {f"u{i}": 5 + i % 7 for i in range(3 * MOST_SHARDS)}
+    plan = plan_shards(sizes, 6)
+    assert [utt for shard in plan for utt in shard] == list(sizes)
+    assert 0.5 * MOST_SHARDS < len(plan) <= MOST_SHARDS
+    few = dict(list(sizes.items())[:MOST_SHARDS])
+    assert len(plan_shards(few, 1)) == MOST_SHARDS  # as small as they were asked for
 
 
 def make(utts):

@@ -82,13 +82,6 @@ def test_a_word_without_phones_is_an_error():
              ["a", "b"], [0, 2])  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    ("a", "b", "distance"), [("", "abc", 3), ("kitten", "sitting", 3), ("ab", "ba", 2)]
-)
-def test_edit_distance(a, b, distance):
-    assert boundaries.edit_distance(a, b) == distance
-
-
 def colours(shift: float) -> tuple[np.ndarray, list[Interval]]:
     """Noises of 100 ms that change in colour, with boundaries ``shift`` seconds late."""
     rng, count = np.random.default_rng(0), 200
