@@ -127,11 +127,13 @@ def rank_epochs(
 
 
 def _training(exp: Path) -> dict[str, Any]:
-    """Epoch and validation loss of the best epoch, as ESPnet recorded them."""
-    losses = rank_epochs(read_stats(exp), "valid", "loss", "min")
+    """Epoch and validation nll of the best epoch, as ESPnet recorded them."""
+    stats = read_stats(exp)
+    losses = rank_epochs(stats, "valid", "loss", "min")
     if not losses:
         return {}
-    best, nll = next(iter(losses.items()))
+    best, loss = next(iter(losses.items()))
+    nll = float(stats[best]["valid"].get("nll", loss))  # a distilled LM's loss is another
     return {
         "epochs": max(losses),
         "best_epoch": best,

@@ -13,7 +13,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from espnet_entropy.utils.ark import read_entries, split
+from espnet_entropy.utils.ark import locate, read_entries, split
 from espnet_entropy.utils.failures import FailureLog
 from espnet_entropy.utils.files import atomic_write
 from espnet_entropy.utils.grid import num_units
@@ -121,11 +121,7 @@ def prepare_set(
 
 
 class _Rebase:
-    """``<archive>:<offset>`` as seen from here, where it is relative to the dump's maker.
-
-    A dump ``<recipe>/dump/scored/<set>`` was written from ``<recipe>``: the parent of the dump
-    from which its first archive is found tells which one that was.
-    """
+    """``<archive>:<offset>`` as seen from here, where it is relative to the dump's maker."""
 
     def __init__(self, scored: Path) -> None:
         self.scored, self.known = scored, {"": ""}
@@ -137,11 +133,9 @@ class _Rebase:
         return f"{self.known[path]}:{offset}"
 
     def _find(self, path: str) -> str:
-        if os.path.isabs(path):
-            return path
-        for parent in (Path.cwd(), *self.scored.resolve().parents):
-            if (parent / path).is_file() and self.scored.resolve() in (parent / path).parents:
-                return os.path.relpath(parent / path)
+        place = locate(path, self.scored)
+        if os.path.isabs(path) or self.scored.resolve() in Path(place).resolve().parents:
+            return place
         raise ValueError(
             f"{self.scored}/scored.scp: no archive '{path}' under {self.scored}; if the dump was "
             "moved, score the set anew."

@@ -71,6 +71,22 @@ def split(where: str) -> tuple[str, int]:
     return path, int(offset)
 
 
+def locate(path: str, directory: Path) -> str:
+    """Where an archive lies, as seen from here, that an scp file in ``directory`` names.
+
+    Paths are relative to where the maker worked: ``dump/scored/<set>/…`` to its recipe. An archive
+    that lies with its scp file is found from anywhere, and is never taken for that of another dump
+    which has the same path from here; another one is where the path says.
+    """
+    if not os.path.isabs(path):
+        home = directory.resolve()
+        for parent in (Path.cwd(), *home.parents):
+            place = parent / path
+            if place.is_file() and home in place.resolve().parents:
+                return os.path.relpath(place)
+    return path
+
+
 class Arrays(Streamed[np.ndarray]):
     """The arrays of an scp file, each read when it is asked for: matrices or int32 vectors.
 
@@ -79,7 +95,7 @@ class Arrays(Streamed[np.ndarray]):
 
     Args:
         entries: key to ``<archive>:<offset>``.
-        name: the scp file, for messages.
+        name: the scp file; archives are looked for as :func:`locate` does.
 
     Example:
         ``Arrays.load("dump/units/train/units.scp")["utt1"]``
@@ -87,6 +103,7 @@ class Arrays(Streamed[np.ndarray]):
 
     def __init__(self, entries: Mapping[str, str], name: str | Path) -> None:
         self.entries, self.name = entries, name
+        self._places: dict[str, str] = {}
         self._open: dict[str, int] = {}  # path to descriptor, the latest read last
         weakref.finalize(self, _close, self._open)
 
@@ -136,8 +153,10 @@ class Arrays(Streamed[np.ndarray]):
         if descriptor is None:
             if len(self._open) >= _most_open():
                 os.close(self._open.pop(next(iter(self._open))))
+            if path not in self._places:
+                self._places[path] = locate(path, Path(self.name).parent)
             # not blocking: a FIFO is refused below instead of being waited for
-            descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+            descriptor = os.open(self._places[path], os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         self._open[path] = descriptor
         return descriptor
 

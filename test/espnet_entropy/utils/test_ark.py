@@ -5,6 +5,7 @@ import os
 import pickle
 import struct
 import wave
+from pathlib import Path
 
 import kaldiio
 import numpy as np
@@ -175,3 +176,28 @@ def test_other_places_are_refused(tmp_path, where, message):
     scp.write_text(f"u {where.format(tmp_path)}\n")
     with pytest.raises(ValueError, match=rf"a\.scp: u: .*: {message}"):
         Arrays.load(scp)["u"]
+
+
+def test_an_archive_is_that_beside_its_scp_from_wherever_one_looks(tmp_path, monkeypatch):
+    """Two recipes whose dumps have the same paths, as their makers wrote them."""
+    for recipe, value in (("one", 1), ("two", 2)):
+        folder = tmp_path / recipe / "dump/test"
+        folder.mkdir(parents=True)
+        monkeypatch.chdir(tmp_path / recipe)
+        write(Path("dump/test"), {"u": np.full(3, value, np.int32)})
+    for here in ("one", "two", "."):
+        monkeypatch.chdir(tmp_path / here)
+        for recipe, value in (("one", 1), ("two", 2)):
+            scp = Path(os.path.relpath(tmp_path / recipe / "dump/test/a.scp"))
+            assert Arrays.load(scp)["u"].tolist() == [value] * 3
+            assert Arrays.load(scp.resolve())["u"].tolist() == [value] * 3
+
+
+def test_an_archive_elsewhere_is_where_the_path_says(tmp_path, monkeypatch):
+    (tmp_path / "asr").mkdir()
+    (tmp_path / "units").mkdir()
+    monkeypatch.chdir(tmp_path / "asr")
+    write(tmp_path / "units", {"u": np.arange(3, dtype=np.int32)})
+    lines = (tmp_path / "units/a.scp").read_text().replace(str(tmp_path / "units"), "../units")
+    Path("a.scp").write_text(lines)
+    assert Arrays.load("a.scp")["u"].tolist() == [0, 1, 2]
