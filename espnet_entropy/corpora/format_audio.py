@@ -22,7 +22,7 @@ from espnet_entropy.utils.failures import FailureLog
 from espnet_entropy.utils.files import atomic_write, fingerprint, safe_name
 from espnet_entropy.utils.grid import FRAME_LENGTH, SAMPLE_RATE
 from espnet_entropy.utils.progress import progress
-from espnet_entropy.utils.scp import write_scp
+from espnet_entropy.utils.scp import convert_table, write_scp
 from espnet_entropy.utils.shards import Job, plan_shards
 
 SHARD_UTTERANCES = 200  # about 10 minutes of audio: seconds of work to lose, few files
@@ -123,7 +123,7 @@ class _Work:
         self.data, self.out, self.max_seconds = DataDir.read(data_dir), Path(out_dir), max_seconds
         if self.data.path.resolve() == self.out.resolve():
             raise ValueError(f"{self.out}: the output is the input; choose another directory.")
-        self.shards = plan_shards(dict.fromkeys(self.data.wavs, 1), SHARD_UTTERANCES)
+        self.shards = plan_shards(convert_table(self.data.wavs, lambda *_: 1), SHARD_UTTERANCES)
 
     def finished(self, index: int) -> _Shard | None:
         """What a shard holds, or ``None`` if it is to be made (again)."""

@@ -19,7 +19,7 @@ from espnet_entropy.utils.scp import (
     join_tables,
     read_num_samples,
     same_keys,
-    write_scp,
+    write_part,
 )
 from espnet_entropy.utils.shards import Job, ShardedArk, plan_shards
 
@@ -109,8 +109,7 @@ class ScoreStage:
             The number of scored utterances.
         """
         entries = self.ark.merge(max_failed)
-        samples = self._samples()
-        write_scp(self.out / "utt2num_samples", {utt: samples[utt] for utt in entries})
+        write_part(self.out / "utt2num_samples", entries, self._samples())
         write_yaml(
             self.out / "meta.yaml",
             {

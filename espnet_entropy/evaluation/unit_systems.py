@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -223,7 +223,7 @@ class SystemsFit:
 
             self.ark.run(make)
 
-    def _gather(self, entries: dict[str, str]) -> np.ndarray:
+    def _gather(self, entries: Mapping[str, str]) -> np.ndarray:
         """Each layer's frames as one (N, D) file, in corpus order; the end of each utterance."""
         paths = [self._frames(i) for i in range(len(self.layered.names))]
         arrays = Arrays(entries, self.work / "frames.scp")

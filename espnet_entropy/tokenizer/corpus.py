@@ -18,7 +18,7 @@ from espnet_entropy.tokenizer.tokenizer import Tokenizer, check_wav, read_descri
 from espnet_entropy.utils.config import write_yaml
 from espnet_entropy.utils.grid import SAMPLE_RATE
 from espnet_entropy.utils.progress import progress
-from espnet_entropy.utils.scp import read_num_samples, write_scp
+from espnet_entropy.utils.scp import read_num_samples, write_part
 from espnet_entropy.utils.shards import Job, ShardedArk, plan_shards
 
 T = TypeVar("T")
@@ -97,8 +97,7 @@ def merge_units(
     """
     out = Path(out)
     entries = _sharded(model, data, out).merge(max_failed)
-    lengths = read_num_samples(data)
-    write_scp(out / "utt2num_samples", {utt: lengths[utt] for utt in entries})
+    write_part(out / "utt2num_samples", entries, read_num_samples(data))
     info = read_description(model)
     write_yaml(
         out / "meta.yaml",

@@ -119,7 +119,7 @@ class TokenizerFit:
         seed = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "little")
         return np.random.default_rng(seed).random(count) < self.share
 
-    def _gather(self, entries: dict[str, str]) -> np.ndarray:
+    def _gather(self, entries: Mapping[str, str]) -> np.ndarray:
         """All sampled frames as one memory-mapped (N, D) float32 file, in corpus order."""
         path = self.work / "frames.f32"
         if not path.is_file():

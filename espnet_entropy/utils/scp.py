@@ -182,6 +182,19 @@ def write_scp(path: str | Path, table: Mapping[str, object]) -> None:
         stream.writelines(format_line(key, value) for key, value in in_order(table, path).items())
 
 
+def write_part(path: str | Path, keys: Mapping[str, object], table: Mapping[str, object]) -> None:
+    """As :func:`write_scp`, the lines of a table whose keys are among others.
+
+    Args:
+        path: the file.
+        keys: whose keys are wanted; the table has all of them.
+        table: with the values.
+    """
+    with atomic_write(path) as stream:
+        for key, _, value in join_tables(in_order(keys, path), table):
+            stream.write(format_line(key, value))
+
+
 def read_num_samples(directory: str | Path) -> Mapping[str, int]:
     """``utt2num_samples`` of a directory: samples at 16 kHz of each utterance.
 

@@ -9,17 +9,19 @@ Which job makes which shards is planned by size, over all sets of a stage (:clas
 
 from __future__ import annotations
 
+import hashlib
 import heapq
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import kaldiio
 import numpy as np
 
 from espnet_entropy.utils.failures import FailureLog, reason_text
-from espnet_entropy.utils.files import atomic_write, fingerprint, sha256_file
-from espnet_entropy.utils.scp import split_line
+from espnet_entropy.utils.files import atomic_write, sha256_file
+from espnet_entropy.utils.scp import read_table, split_line
 
 Results = Iterable[tuple[str, np.ndarray | Exception]]
 
@@ -27,7 +29,38 @@ Results = Iterable[tuple[str, np.ndarray | Exception]]
 MOST_SHARDS = 4000
 
 
-def plan_shards(sizes: Mapping[str, int], shard_size: int) -> list[list[str]]:
+class ShardPlan(Sequence[list[str]]):
+    """Shards as lists of utterance ids, held as one text: 100 MB where lists would be 700 MB.
+
+    Example:
+        >>> plan = ShardPlan()
+        >>> plan.append(["a", "b"])
+        >>> plan.append(["c"])
+        >>> list(plan), plan[1]
+        ([['a', 'b'], ['c']], ['c'])
+    """
+
+    def __init__(self) -> None:
+        self._text = bytearray()
+        self._ends = [0]  # of each shard, in the text
+
+    def append(self, utts: Sequence[str]) -> None:
+        """Add a shard, at least one id, none with white space."""
+        assert utts, "a shard without utterances"
+        self._text += "\n".join(utts).encode()
+        self._ends.append(len(self._text))
+
+    def __len__(self) -> int:
+        return len(self._ends) - 1
+
+    def __getitem__(self, index: Any) -> Any:
+        if isinstance(index, slice):
+            return [self[i] for i in range(*index.indices(len(self)))]
+        place = range(len(self))[index]
+        return self._text[self._ends[place] : self._ends[place + 1]].decode().split("\n")
+
+
+def plan_shards(sizes: Mapping[str, int], shard_size: int) -> ShardPlan:
     """Split utterances, in the order given, into shards of about ``shard_size``.
 
     Args:
@@ -36,22 +69,25 @@ def plan_shards(sizes: Mapping[str, int], shard_size: int) -> list[list[str]]:
             be more than :data:`MOST_SHARDS`.
 
     Example:
-        >>> plan_shards({"a": 3, "b": 3, "c": 1}, 5)
+        >>> list(plan_shards({"a": 3, "b": 3, "c": 1}, 5))
         [['a', 'b'], ['c']]
     """
     if shard_size < 1:
         raise ValueError(f"shard_size: expected at least 1, got {shard_size}.")
     if len(sizes) > MOST_SHARDS:
         shard_size = max(shard_size, -(-sum(sizes.values()) // MOST_SHARDS))
-    shards: list[list[str]] = []
-    filled = shard_size
+    plan = ShardPlan()
+    shard: list[str] = []
+    filled = 0
     for utt, size in sizes.items():
-        if filled >= shard_size:
-            shards.append([])
-            filled = 0
-        shards[-1].append(utt)
+        if shard and filled >= shard_size:
+            plan.append(shard)
+            shard, filled = [], 0
+        shard.append(utt)
         filled += size
-    return shards
+    if shard:
+        plan.append(shard)
+    return plan
 
 
 class Job:
@@ -119,12 +155,12 @@ class Shards:
         self,
         directory: str | Path,
         name: str,
-        shards: list[list[str]],
+        shards: Sequence[list[str]],
         key: str,
         sizes: Mapping[str, int] | None = None,
     ) -> None:
         self.directory, self.name, self.shards = Path(directory), name, shards
-        self.key = fingerprint({"key": key, "shards": shards})
+        self.key = plan_key(key, shards)
         self.sizes = _totals(shards, sizes) if sizes else [len(shard) for shard in shards]
 
     def _path(self, index: int, suffix: str) -> Path:
@@ -170,7 +206,17 @@ class Shards:
             )
 
 
-def _totals(shards: list[list[str]], sizes: Mapping[str, int]) -> list[int]:
+def plan_key(key: str, shards: Iterable[list[str]]) -> str:
+    """``fingerprint({"key": key, "shards": shards})``, shard by shard."""
+    digest = hashlib.sha256(f'{{"key": {json.dumps(key, ensure_ascii=False)}, "shards": ['.encode())
+    for index, shard in enumerate(shards):
+        text = json.dumps(shard, ensure_ascii=False)
+        digest.update(f"{', ' if index else ''}{text}".encode())
+    digest.update(b"]}")
+    return digest.hexdigest()[:16]
+
+
+def _totals(shards: Sequence[list[str]], sizes: Mapping[str, int]) -> list[int]:
     """Size of each shard; looks up only what is not in the order of the shards."""
     rest = iter(sizes.items())
     totals = [0] * len(shards)
@@ -211,7 +257,7 @@ class ShardedArk(Shards):
         with atomic_write(scp) as stream:  # last: its presence says that the shard is whole
             stream.writelines(lines)
 
-    def merge(self, max_failed: float = 0.05) -> dict[str, str]:
+    def merge(self, max_failed: float = 0.05) -> Mapping[str, str]:
         """Concatenate the shards' scp files, in order, into ``<dir>/<name>.scp``.
 
         Skipped utterances go to ``<dir>/<name>.failed``, the archives' digests to
@@ -221,23 +267,22 @@ class ShardedArk(Shards):
             max_failed: the largest tolerated share of failed utterances (0..1).
 
         Returns:
-            Utterance id to ``ark:offset``.
+            Utterance id to ``ark:offset``; on disk, if it is large.
 
         Raises:
             ValueError: naming the shards that are missing, or if too many utterances failed.
         """
         self._check_whole()
         failures = FailureLog(self.name, self.directory / f"{self.name}.failed", max_failed)
-        entries: dict[str, str] = {}
-        for index in range(len(self.shards)):
-            entries.update(_read_pairs(self._path(index, "scp")))
-            for utt, why in _read_pairs(self._path(index, "failed")).items():
-                failures.add(utt, why)
-        failures.close(total=sum(map(len, self.shards)))
-        with atomic_write(self.directory / f"{self.name}.scp") as stream:
-            stream.writelines(f"{utt} {where}\n" for utt, where in entries.items())
+        scp = self.directory / f"{self.name}.scp"
+        with atomic_write(scp) as stream:
+            for index in range(len(self.shards)):
+                stream.write(self._path(index, "scp").read_text(encoding="utf-8"))
+                for utt, why in _read_pairs(self._path(index, "failed")).items():
+                    failures.add(utt, why)
+            failures.close(total=sum(map(len, self.shards)))  # too many: nothing is written
         self._write_digest()
-        return entries
+        return read_table(scp)
 
     def _write_digest(self) -> None:
         """``<name>.sha256``: what the archives hold; the scp has only offsets, which may agree."""

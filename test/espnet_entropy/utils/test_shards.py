@@ -5,7 +5,15 @@ from hypothesis import strategies as st
 from kaldiio import load_scp
 
 from espnet_entropy.utils.failures import FailureLog
-from espnet_entropy.utils.shards import MOST_SHARDS, Job, ShardedArk, plan_shards
+from espnet_entropy.utils.files import fingerprint
+from espnet_entropy.utils.shards import (
+    MOST_SHARDS,
+    Job,
+    ShardedArk,
+    ShardPlan,
+    plan_key,
+    plan_shards,
+)
 
 
 @given(st.lists(st.integers(0, 50), max_size=40), st.integers(1, 60))
@@ -25,6 +33,24 @@ def test_a_large_corpus_has_larger_shards_not_more():
     assert 0.5 * MOST_SHARDS < len(plan) <= MOST_SHARDS
     few = dict(list(sizes.items())[:MOST_SHARDS])
     assert len(plan_shards(few, 1)) == MOST_SHARDS  # as small as they were asked for
+
+
+@given(
+    st.lists(
+        st.lists(st.text(st.characters(exclude_categories=["Z", "C"]), min_size=1), min_size=1)
+    )
+)
+def test_a_plan_is_the_list_that_it_stands_for(shards):
+    plan = ShardPlan()
+    for shard in shards:
+        plan.append(shard)
+    assert list(plan) == shards == plan[:]
+    assert plan[-2:] == shards[-2:]
+    assert [plan[i] for i in range(-len(shards), 0)] == shards
+    with pytest.raises(IndexError):
+        plan[len(shards)]
+    # dumps that were made when plans were lists are known again
+    assert plan_key("key ü", plan) == fingerprint({"key": "key ü", "shards": shards})
 
 
 def make(utts):
