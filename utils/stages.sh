@@ -50,6 +50,7 @@ selected() { # NAME: is this stage among those asked for?
 open_lock() { # of stamp_dir, as descriptor 9; who may not write there finds all done, or cannot run
     if [ "${lock_of}" = "${stamp_dir}" ]; then return 0; fi
     exec 9>&-
+    lock_of=""
     if { mkdir -p "${stamp_dir}" && exec 9>> "${stamp_dir}/.lock"; } 2> /dev/null; then lock_of=${stamp_dir}; fi
 }
 

@@ -2,7 +2,7 @@
 
 Each is calibrated to the same rate on its own scores, as a user would, and then segmented. Kept is
 the share of the large one's group starts that have one of the small one's within a unit, matched
-one to one. At equal rates anything matches some: starts drawn at random say how many.
+one to one. At equal rates anything matches some: its own groups in random order say how many.
 
 Legend: N units of an utterance, U utterances.
 """
@@ -36,6 +36,7 @@ from espnet_entropy.utils.grid import UNIT_RATE
 TASK = "scorer_agreement"
 THRESHOLDS = ("global", "relative", "combined", "planned")  # criteria that look at entropies
 ONE_UNIT = 1 / UNIT_RATE  # seconds
+DRAWS = 5  # of chance
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ class Agreement:
         rates: of the large one's groups and of the small one's, Hz.
         kept: share of the large one's starts kept within one unit, with its 95 % interval.
         same: likewise at the very unit.
-        chance: share kept by starts drawn at random at the same rate.
+        chance: share kept by the small one's group lengths in random order, mean of some draws.
     """
 
     criterion: str
@@ -90,6 +91,13 @@ def compare_scorers(
     valid = [read_scored(place) for place in calibrate_on]
     _check_same(*sets)
     _check_same(*valid)
+    for one, calibrated in zip(sets, valid, strict=True):
+        if (one.tokenizer, one.entropy_lm) != (calibrated.tokenizer, calibrated.entropy_lm):
+            raise ValueError(
+                f"--calibrate_on: {calibrated.name} was scored by the LM {calibrated.entropy_lm}, "
+                f"{one.name} by {one.entropy_lm}; give the valid set by the small LM, then by the "
+                "large one."
+            )
     weights = resampling_weights(len(sets[0].utterances), None, resamples, seed)
     found = [
         _agreement(config, rate, sets, valid, weights, seed)
@@ -135,7 +143,7 @@ def _share(figure: Estimate) -> str:
 
 def _check_same(scored: ScoredSet, reference: ScoredSet) -> None:
     mine, theirs = scored.utterances, reference.utterances
-    if scored.tokenizer != reference.tokenizer or mine.keys() != theirs.keys():
+    if scored.tokenizer != reference.tokenizer or list(mine) != list(theirs):
         raise ValueError(
             f"{scored.name} and {reference.name}: expected scores of the same units, got "
             f"tokenizers {scored.tokenizer} and {reference.tokenizer}, {len(mine)} and "
@@ -163,14 +171,18 @@ def _agreement(
     small, large = (_times(each) for each in starts)
     near = Resampled(count_boundaries(large, small, ONE_UNIT), weights)
     exact = Resampled(count_boundaries(large, small, ONE_UNIT / 2), weights)
-    drawn = _times(_drawn(starts[0], sets[0], seed))
+    rng = np.random.default_rng(seed)
+    chances = [
+        count_boundaries(large, _times(_drawn(starts[0], sets[0], rng)), ONE_UNIT).pooled()
+        for _ in range(DRAWS)
+    ]
     return Agreement(
         config.label,
         rate,
         (rates[1], rates[0]),
         interval(near, _kept),
         interval(exact, _kept),
-        float(_kept(count_boundaries(large, drawn, ONE_UNIT).pooled())),
+        float(np.mean([_kept(counts) for counts in chances])),
     )
 
 
@@ -191,13 +203,15 @@ def _times(starts: Sequence[np.ndarray]) -> list[np.ndarray]:
     return [each[1:] / UNIT_RATE for each in starts]
 
 
-def _drawn(starts: Sequence[np.ndarray], scored: ScoredSet, seed: int) -> list[np.ndarray]:
-    """As many starts in each utterance, at random."""
-    rng = np.random.default_rng(seed)
-    return [
-        np.concatenate([[0], 1 + np.sort(rng.choice(len(m) - 1, len(s) - 1, replace=False))])
+def _drawn(
+    starts: Sequence[np.ndarray], scored: ScoredSet, rng: np.random.Generator
+) -> list[np.ndarray]:
+    """The groups of each utterance in random order: as many, and none shorter or longer."""
+    lengths = (
+        rng.permutation(np.diff(s, append=len(m)))
         for s, m in zip(starts, scored.utterances.values(), strict=True)
-    ]
+    )
+    return [np.cumsum([0, *each[:-1]]) for each in lengths]
 
 
 def _correlation(scored: ScoredSet, reference: ScoredSet) -> float:

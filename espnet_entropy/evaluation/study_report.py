@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from espnet_entropy.evaluation.asr_plots import MARKERS
 from espnet_entropy.evaluation.compare import Options
 from espnet_entropy.evaluation.plots import COLOURS, GREY, save_picture, subplots
 from espnet_entropy.evaluation.record import provenance, write_score
@@ -17,9 +18,10 @@ from espnet_entropy.utils.files import atomic_write
 
 TASK = "asr_study"
 EXPLANATION = (
-    "WER in percent, the mean over training seeds; the others' is the difference to '{against}' at "
-    "the same level, in points, with its 95 % interval over utterances (or speakers) and seeds; of "
-    "a single seed the interval does not cover other seeds. Negative is better than '{against}'. "
+    "WER in percent, the mean over training seeds (one, where nothing is said), and the groups per "
+    "second that came out; then the difference to '{against}' at the same level, in points, with "
+    "its 95 % interval over utterances (or speakers) and seeds; a single seed does not cover "
+    "other seeds. Negative is better than '{against}'. "
     "One factor changes at a time; all else is as in the base. Many comparisons are made: no "
     "correction is made for that."
 )
@@ -56,7 +58,7 @@ def study_cells(study: Study, root: str | Path, options: Options | None = None) 
 
     Args:
         study: its file's content.
-        root: ``exp/sweep/study``, of the sweep that the study became.
+        root: ``exp/sweep/<study>``, of the sweep that the study became.
         options: of the comparisons.
 
     Raises:
@@ -64,13 +66,13 @@ def study_cells(study: Study, root: str | Path, options: Options | None = None) 
     """
     sweep, places = study_rows(study)
     runs = {row.name: find_runs(Path(root), row, "epochs") for row in sweep.rows}
-    found: dict[tuple[str, str], dict[str, Any] | None] = {}  # levels may share their rows
+    found: dict[tuple[str, str, str], dict[str, Any] | None] = {}  # levels may share their rows
     cells = []
     for (factor, level, system), row in places.items():
         rival = places[factor, level, study.against]
         for test_set, mine in sorted(runs[row].items()):
             theirs = runs[rival].get(test_set)
-            key = (row, test_set)
+            key = (row, rival, test_set)
             if key not in found and row != rival and theirs:
                 names = (study.label(system), study.label(study.against))
                 found[key] = compare_runs(mine, theirs, names, options)
@@ -142,22 +144,21 @@ def study_table(study: Study, factor: Factor, cells: Sequence[Cell]) -> str:
     """
     systems = [name for name in study.systems if any(c.system == name for c in cells)]
     others = [name for name in systems if name != study.against]
-    header = [factor.label or factor.name, "Hz", f"{study.label(study.against)}, WER %"]
-    header += [f"{study.label(name)}, WER %, difference" for name in others]
+    header = [factor.label or factor.name, f"{study.label(study.against)}, WER % (Hz)"]
+    header += [f"{study.label(name)}, WER % (Hz), difference" for name in others]
     lines = []
     for level in factor.levels:
         by_system = {cell.system: cell for cell in cells if cell.level == level.name}
-        reference = by_system.get(study.against)
-        rate, wer = (reference.rate, reference.wer) if reference else (None, None)
-        line = [level.shown, _number(rate, 1), _number(wer, 2, 100)]
-        lines.append([*line, *(_cell(by_system.get(name)) for name in others)])
+        lines.append([level.shown, *(_cell(by_system.get(n)) for n in (study.against, *others))])
     return markdown(header, lines)
 
 
 def _cell(cell: Cell | None) -> str:
     if cell is None:
-        return ""
-    value = _number(cell.wer, 2, 100)
+        return "-"
+    value = f"{_number(cell.wer, 2, 100)} ({_number(cell.rate, 1)})"
+    if cell.seeds > 1:
+        value += f", {cell.seeds} seeds"
     found = cell.difference
     if found is None:
         return value
@@ -174,12 +175,11 @@ def _plot(path: Path, study: Study, factor: Factor, cells: Sequence[Cell]) -> No
     figure, axis = subplots(1, 1, (7.5, 4.5))
     figure.set_layout_engine("constrained")
     at = {level.name: _position(i, level) for i, level in enumerate(factor.levels)}
-    others = [name for name in study.systems if name != study.against]
+    others = [n for n in study.systems if any(c.system == n and c.difference for c in cells)]
+    single = len(factor.levels) == 1  # then systems are what differs
     for i, system in enumerate(others):
         mine = [c for c in cells if c.system == system and c.difference]
-        if not mine:
-            continue
-        x = [at[cell.level] for cell in mine]
+        x = [float(i)] if single else [at[cell.level] for cell in mine]
         values = [
             [100 * (c.difference or {})[k] for c in mine] for k in ("estimate", "low", "high")
         ]
@@ -187,16 +187,20 @@ def _plot(path: Path, study: Study, factor: Factor, cells: Sequence[Cell]) -> No
             [v - low for v, low in zip(values[0], values[1], strict=True)],
             [high - v for v, high in zip(values[0], values[2], strict=True)],
         ]
-        look = {"color": COLOURS[i % len(COLOURS)], "marker": "o", "capsize": 2}
+        marker = MARKERS[i // len(COLOURS) % len(MARKERS)]
+        look = {"color": COLOURS[i % len(COLOURS)], "marker": marker, "capsize": 2}
         axis.errorbar(x, values[0], yerr=reach, label=study.label(system), linewidth=1.2, **look)
     axis.axhline(0, color=GREY, linewidth=0.8)
-    if any(level.x is None for level in factor.levels):
+    if single:
+        axis.set_xticks(range(len(others)), map(study.label, others), rotation=30, ha="right")
+    elif any(level.x is None for level in factor.levels):
         axis.set_xticks(list(at.values()), [level.shown for level in factor.levels])
     axis.set_xlabel(factor.label or factor.name)
     axis.set_ylabel(f"WER minus that of '{study.label(study.against)}' (points)")
     axis.set_title(f"{study.title}\n{cells[0].test_set}", fontsize=10)
     axis.grid(alpha=0.3)
-    axis.legend(fontsize=8)
+    if not single:
+        axis.legend(fontsize=8)
     save_picture(figure, path)
 
 

@@ -146,7 +146,7 @@ def _compute(
     """Units of every system, utterance by utterance; item frames go to ``paths``."""
     units: list[list[np.ndarray]] = [[] for _ in systems]
     lengths = read_num_samples(data.path)
-    batches = plan_shards({utt: lengths[utt] for utt in utts}, SAMPLES_AT_ONCE)
+    batches = plan_shards({utt: lengths[utt] for utt in utts}, SAMPLES_AT_ONCE, most=None)
     with ExitStack() as stack, progress((), "evaluate", total=len(utts)) as bar:
         streams = [stack.enter_context(open(path, "wb")) for path in paths]
         for batch in batches:

@@ -149,6 +149,8 @@ class SlurmBackend:
     def _judge(self, task: int, known: TaskState | None, status: Status | None) -> str | None:
         """Why a task without a final status has ended, or ``None`` if it may still go on."""
         state, reason = known or TaskState("", "")
+        if status and status["requeues"] < self._restarts.get(task, 0):
+            status = None  # of a start before the last one
         if state == "PENDING" and HELD in reason:
             slurm_queue.cancel(f"{self._job}_{task}")
             return f"Slurm could not start it ({HELD})"

@@ -6,12 +6,13 @@ system, and recipes of units for those levels that need other units.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 from espnet_entropy.launch.sweep_file import Sweep, SweepRow, merge
 from espnet_entropy.utils.config import check_choice
+from espnet_entropy.utils.files import fingerprint
 
 
 @dataclass(frozen=True)
@@ -93,7 +94,7 @@ class Study:
         systems: name to ``frontend_conf`` without a rate; ``label`` is for people.
         compared: systems at every level where nothing else is said.
         against: the one that the others are compared with; always among them.
-        base: what levels do not say; its name is in no directory.
+        base: what levels do not say; its name, label and x do nothing.
         units: recipes of units by name.
         factors: at least one.
     """
@@ -139,7 +140,7 @@ class Study:
                         base.rate if level.rate is None else level.rate,
                         merge(base.train, level.train),
                         {**base.options, **level.options},
-                        level.systems or factor.systems or self.compared,
+                        level.systems or factor.systems or base.systems or self.compared,
                     ),
                 )
 
@@ -156,32 +157,30 @@ def units_dir(name: str) -> str:
 def study_rows(study: Study) -> tuple[Sweep, dict[tuple[str, str, str], str]]:
     """The study as a sweep, and where each of its cells is found there.
 
-    Levels that come to the same, the base above all, are one row.
+    Levels that come to the same, the base above all, are one row. Its name tells its content, so
+    that results outlive changes of the study and are never shown as those of something else.
 
     Returns:
         The sweep, and (factor, level, system) to the name of a row.
     """
-    rows: list[SweepRow] = []
+    rows: dict[str, SweepRow] = {}
     cells: dict[tuple[str, str, str], str] = {}
     for factor, level in study.settings():
         for system in dict.fromkeys([study.against, *level.systems]):
             row = _row(study, factor, level, system)
-            same = next((old for old in rows if _content(old) == _content(row)), None)
-            if same is None:
-                rows.append(row)
-            cells[factor.name, level.name, system] = (same or row).name
-    return Sweep(study.title, rows, calibrate=True), cells
-
-
-def _content(row: SweepRow) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
-    return row.train, row.options
+            rows.setdefault(row.name, row)
+            cells[factor.name, level.name, system] = row.name
+    return Sweep(study.title, list(rows.values()), calibrate=True), cells
 
 
 def _row(study: Study, factor: Factor, level: Level, system: str) -> SweepRow:
     groups = {key: value for key, value in study.systems[system].items() if key != "label"}
+    train = merge(level.train, {"frontend_conf": {**groups, "rate": level.rate}})
+    options = {"units": units_dir(level.units), **level.options}
+    content = fingerprint({"train": train, "options": options})[:8]
     return SweepRow(
-        f"{factor.name}-{level.name}-{system}",
+        f"{level.units}-{system}-{level.rate:g}-{content}",
         f"{factor.label or factor.name} {level.shown}: {study.label(system)}",
-        train=merge(level.train, {"frontend_conf": {**groups, "rate": level.rate}}),
-        options={"units": units_dir(level.units), **level.options},
+        train=train,
+        options=options,
     )

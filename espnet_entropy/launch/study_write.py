@@ -20,7 +20,7 @@ def write_sweep(study: Study, path: Path) -> None:
 
 
 def write_units(study: Study, options: Sequence[str], data: Path) -> None:
-    """Write a recipe of units for each that a level names; those with the same content stay.
+    """Write a recipe of units for each that a level names.
 
     Args:
         study: its file's content.

@@ -159,6 +159,8 @@ def run_sweep(file: str, places: Sequence[Path], settings: Settings) -> list[str
             _refuse_own_options(row)
             row_training(base, row, _units(row, settings))
     root = Path("exp/sweep") / path.stem
+    if not settings.chosen((*PREPARATION, *STAGES)):  # the table alone, perhaps of a sweep at work
+        return []
     with only_run(root):
         return _run(sweep, path, root, base, settings)
 

@@ -274,26 +274,42 @@ def _ask_ranks(folder: Path, expected: int, code: int) -> tuple[int, str]:
     """Exit code of an ``srun`` and why it failed, by what its ranks have noted.
 
     It can end with 0 though a rank was lost. When one fails, it ends the others, and may end with
-    the code of these.
+    the code of these: the first note that tells of a failure counts, once all notes are there or
+    none is to be expected any more.
     """
     start = time.monotonic()
     while True:
-        noted = {int(path.name): path for path in folder.glob("*") if path.name.isdigit()}
-        codes = {rank: int(path.read_text(encoding="utf-8")) for rank, path in noted.items()}
+        notes = {int(path.name): path for path in folder.glob("*") if path.name.isdigit()}
+        codes = {rank: int(path.read_text(encoding="utf-8")) for rank, path in notes.items()}
         failed = [rank for rank in codes if codes[rank]]
-        if failed:
-            first = min(failed, key=lambda rank: noted[rank].stat().st_mtime_ns)
-            why = f": {describe(codes[first])}" if describe(codes[first]) else ""
-            return codes[first], f"rank {first} ended with code {codes[first]}{why}"
         missing = [str(rank) for rank in range(expected) if rank not in codes]
-        if not missing and not code:
-            return 0, ""
-        if time.monotonic() - start > (FAILED_PATIENCE if code else PATIENCE):
+        if not missing or time.monotonic() - start > _rank_patience(code, codes):
             break
         time.sleep(0.5)
+    if failed:
+        first = min(failed, key=lambda rank: notes[rank].stat().st_mtime_ns)
+        why = f": {describe(codes[first])}" if describe(codes[first]) else ""
+        return codes[first], f"rank {first} ended with code {codes[first]}{why}"
     if code:
         return code, describe(code)
-    return 1, f"srun ended with 0, but rank(s) {', '.join(missing)} did not end well"
+    if missing:
+        return 1, f"srun ended with 0, but rank(s) {', '.join(missing)} did not end well"
+    return 0, ""
+
+
+def _rank_patience(code: int, codes: Mapping[int, int]) -> float:
+    """Seconds to wait for the notes of further ranks.
+
+    Args:
+        code: of ``srun``.
+        codes: noted so far.
+    """
+    ended = 128 + signal.SIGTERM
+    if not code and not any(codes.values()):
+        return PATIENCE
+    # a rank that was ended tells nothing of the one because of which it was
+    told = any(each not in (0, ended) for each in (code, *codes.values()))
+    return FAILED_PATIENCE if told else PATIENCE / 2
 
 
 def _libc() -> Any:

@@ -73,7 +73,7 @@ def _row(name: str, score: Mapping[str, Any], row: Mapping[str, Any]) -> list[st
 
 
 def _cell(estimate: Mapping[str, Any] | None, factor: int) -> str:
-    if estimate is None:
+    if estimate is None or estimate["estimate"] is None:
         return "–"
     digits = 3 if factor == 1 else 1
     shown = {

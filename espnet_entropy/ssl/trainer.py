@@ -290,7 +290,8 @@ def _check(
 ) -> None:
     if config.masked_weight and targets is None:
         raise ValueError(
-            "masked_weight: masked prediction needs targets; make them, or set it to 0."
+            "masked_weight: masked prediction needs targets (--targets; of a recipe's train_ctc "
+            "--ctc_targets); make them, or set it to 0."
         )
     if targets is not None:
         targets.check(train, valid)

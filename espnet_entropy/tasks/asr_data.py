@@ -134,7 +134,8 @@ class _Rebase:
 
     def _find(self, path: str) -> str:
         place = locate(path, self.scored)
-        if os.path.isabs(path) or self.scored.resolve() in Path(place).resolve().parents:
+        homes = (Path(os.path.abspath(self.scored)), self.scored.resolve())
+        if os.path.isabs(path) or set(homes) & set(Path(os.path.abspath(place)).parents):
             return place
         raise ValueError(
             f"{self.scored}/scored.scp: no archive '{path}' under {self.scored}; if the dump was "

@@ -58,7 +58,7 @@ def tokenize_corpus(
 
         def make(utts: list[str]) -> Iterator[tuple[str, np.ndarray | Exception]]:
             # no more audio at a time than this, however large the shards of a large corpus are
-            for part in plan_shards({utt: lengths[utt] for utt in utts}, SHARD_SAMPLES):
+            for part in plan_shards({utt: lengths[utt] for utt in utts}, SHARD_SAMPLES, most=None):
                 bar.update(len(part))
                 yield from units(part)
 
@@ -69,7 +69,7 @@ def _units_of(
     corpus: DataDir, tokenizer: Tokenizer
 ) -> Callable[[list[str]], Iterator[tuple[str, np.ndarray | Exception]]]:
     """What makes the units of a list of utterances: of their audio, or of their alignment."""
-    from espnet_entropy.tokenizer.phone_features import PhoneFeatures, read_phones
+    from espnet_entropy.tokenizer.phone_features import PhoneFeatures, read_phones  # imports this
 
     if not isinstance(tokenizer.features, PhoneFeatures):
         return lambda utts: on_audio(corpus, utts, tokenizer.batch)

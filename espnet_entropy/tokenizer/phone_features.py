@@ -180,7 +180,9 @@ def fit_phones(config: TokenizerConfig, data: str | Path, out: str | Path) -> To
     options = from_dict(PhoneOptions, config.features_conf, "features_conf")
     samples = read_num_samples(data)
     phones = read_phones(data, samples)
-    key = fingerprint({"features": NAME, "options": to_dict(options), "phones": phones})
+    speakers = DataDir.read(data).utt2spk
+    said = {utt: (samples[utt], speakers[utt], spans) for utt, spans in phones.items()}
+    key = fingerprint({"features": NAME, "options": to_dict(options), "said": said})
     if is_finished(out, key):
         logging.info("%s: the tokenizer is finished", out)
         return Tokenizer.from_pretrained(out)
@@ -228,6 +230,11 @@ def _find_strength(
     while True:
         middle = (low + high) / 2
         found = pnmi(middle)
-        if abs(found - options.pnmi) < TOLERANCE or high - low < 1e-6:
+        if abs(found - options.pnmi) < TOLERANCE:
             return middle, found
+        if high - low < 1e-6:
+            raise ValueError(
+                f"features_conf: pnmi {options.pnmi} is jumped over: {found:.3f} at strength "
+                f"{middle:.6f}; with so little speech ask for that."
+            )
         low, high = (middle, high) if found > options.pnmi else (low, middle)

@@ -37,7 +37,8 @@ class Damage:
 
     Attributes:
         jitter: standard deviation of a boundary's displacement, seconds.
-        confusion: share of frames that get a unit of another phone.
+        confusion: share of frames inside long phones that get a unit of another phone; bursts go
+            on over a phone's end, and none begins in silence.
         speaker: share of a speaker's phones that have the units of a neighbour.
     """
 

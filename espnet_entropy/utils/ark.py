@@ -79,11 +79,13 @@ def locate(path: str, directory: Path) -> str:
     which has the same path from here; another one is where the path says.
     """
     if not os.path.isabs(path):
-        home = directory.resolve()
-        for parent in (Path.cwd(), *home.parents):
-            place = parent / path
-            if place.is_file() and home in place.resolve().parents:
-                return os.path.relpath(place)
+        # as it is called here, and as it is where no link leads on: an archive may be a link itself
+        homes = [Path(os.path.abspath(directory)), directory.resolve()]
+        for home in homes:
+            for parent in home.parents:
+                place = Path(os.path.normpath(parent / path))
+                if home in place.parents and place.is_file():
+                    return os.path.relpath(place)
     return path
 
 

@@ -189,9 +189,14 @@ def write_part(path: str | Path, keys: Mapping[str, object], table: Mapping[str,
         path: the file.
         keys: whose keys are wanted; the table has all of them.
         table: with the values.
+
+    Raises:
+        ValueError: naming a key that the table lacks.
     """
     with atomic_write(path) as stream:
         for key, _, value in join_tables(in_order(keys, path), table):
+            if value is None:
+                raise ValueError(f"{path}: nothing is known of '{key}'; make its stage anew.")
             stream.write(format_line(key, value))
 
 

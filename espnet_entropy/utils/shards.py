@@ -60,13 +60,16 @@ class ShardPlan(Sequence[list[str]]):
         return self._text[self._ends[place] : self._ends[place + 1]].decode().split("\n")
 
 
-def plan_shards(sizes: Mapping[str, int], shard_size: int) -> ShardPlan:
+def plan_shards(
+    sizes: Mapping[str, int], shard_size: int, most: int | None = MOST_SHARDS
+) -> ShardPlan:
     """Split utterances, in the order given, into shards of about ``shard_size``.
 
     Args:
         sizes: utterance id to size (samples or units; anything that adds up).
-        shard_size: a shard is closed when it has reached this sum; a larger one, if there would
-            be more than :data:`MOST_SHARDS`.
+        shard_size: a shard is closed when it has reached this sum.
+        most: if there could be more shards than this, they are larger; ``None``: never, for what is
+            held in memory shard by shard.
 
     Example:
         >>> list(plan_shards({"a": 3, "b": 3, "c": 1}, 5))
@@ -74,8 +77,8 @@ def plan_shards(sizes: Mapping[str, int], shard_size: int) -> ShardPlan:
     """
     if shard_size < 1:
         raise ValueError(f"shard_size: expected at least 1, got {shard_size}.")
-    if len(sizes) > MOST_SHARDS:
-        shard_size = max(shard_size, -(-sum(sizes.values()) // MOST_SHARDS))
+    if most is not None and len(sizes) > most:
+        shard_size = max(shard_size, -(-sum(sizes.values()) // most))
     plan = ShardPlan()
     shard: list[str] = []
     filled = 0

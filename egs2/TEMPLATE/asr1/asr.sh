@@ -169,7 +169,9 @@ run_all() {
     fi
     # shellcheck disable=SC2034  # read by utils/stages.sh
     stamp_dir=exp/stamps/${asr_exp#exp/} # from here on: of this experiment, and outside of what --remake removes
-    run_stage train "${asr_config} ${trained_on}" "${asr_exp}" \
+    local named
+    named=$(with_named "${asr_config}")
+    run_stage train "${named} ${trained_on}" "${asr_exp}" \
         "${train_set} ${valid_set} ${units} ${token_list} ${asr_args} ${seed}" train
     run_stage average "${asr_exp}/config.yaml ${asr_exp}/epochs.txt ${inference_config}" "${asr_exp}/recognizer" \
         "${n_average}" average

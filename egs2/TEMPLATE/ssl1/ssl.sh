@@ -158,16 +158,18 @@ words() { tr '\n' ' '; }
 # One function, so that bash has read the whole script before the first stage begins: it may change
 # on disk (git pull) while a stage runs.
 run_all() {
-    local i
+    local i masked told # on lines of their own: a failure ends the run
+    masked=$(with_named "${masked_config}")
+    told=$(with_named "${ctc_config}")
     run_stage pack "$(pack_inputs | words)" dump/packed "" pack
     run_stage targets1 "${tables}" exp/targets1.safetensors "K ${K[0]}" targets1
-    run_stage train1 "exp/targets1.safetensors ${tables} $(with_named "${masked_config}")" exp/train1 "" train1
+    run_stage train1 "exp/targets1.safetensors ${tables} ${masked}" exp/train1 "" train1
     for i in 2 3; do
         run_stage "targets${i}" "${tables} exp/train$((i - 1))/model/config.yaml" "exp/targets${i}.safetensors" \
             "K ${K[i - 1]} layers ${layers}" "targets${i}"
-        run_stage "train${i}" "exp/targets${i}.safetensors ${tables} $(with_named "${masked_config}")" "exp/train${i}" "" "train${i}"
+        run_stage "train${i}" "exp/targets${i}.safetensors ${tables} ${masked}" "exp/train${i}" "" "train${i}"
     done
-    run_stage train_ctc "${tables} ${ctc_targets} $(with_named "${ctc_config}")" exp/train_ctc "" train_ctc
+    run_stage train_ctc "${tables} ${ctc_targets} ${told}" exp/train_ctc "" train_ctc
     run_stage export "exp/${exported}/model/config.yaml ${tables} ${about}" exp/units \
         "K ${exported_clusters} layers ${layers}" export_units
     if [ -n "${test_sets}" ]; then

@@ -19,6 +19,7 @@ option train_set     str  train "set that trains"
 option valid_set     str  valid "set that chooses epochs and calibrates"
 option test_sets     list test  "sets to decode and score"
 option study         file conf/study.yaml "factors, levels, systems, units"
+option data_inputs   list ""    "files that local/data.sh makes the sets from; if they change, the sets are stale"
 option units_args    str  ""    "options of units.sh for every recipe of units, paths from exp/units1_<name>"
 option asr_config    file ../asr1/conf/train_asr.yaml     "ESPnet's ASR training configuration"
 option inference_config file ../asr1/conf/inference_asr.yaml "beam size and its like"
@@ -34,20 +35,25 @@ parse_options "$@"
 . "${template}/path.sh"
 select_stages
 study_asr=("${python}" -m espnet_entropy.bin.study_asr --study "${study}")
+name=$(basename "${study}" .yaml)
 
 run_all() {
+    local failed=0
     if selected write; then
-        "${study_asr[@]}" --write --units_args="--train_set ${train_set} --valid_set ${valid_set} \
-            --test_sets '${test_sets}' --train_threads ${train_threads} ${units_args}"
+        local inputs="" file
+        for file in ${data_inputs}; do inputs+="$(realpath "${file}") "; done
+        "${study_asr[@]}" --write "exp/${name}.yaml" --units_args="--train_set ${train_set} --valid_set ${valid_set} \
+            --test_sets '${test_sets}' --train_threads ${train_threads} --data_inputs '${inputs}' ${units_args}"
     fi
     if selected sweep; then
-        "${template}/asr1/asr.sh" --sweep exp/study.yaml --seeds "${seeds}" --sweep_jobs "${sweep_jobs}" \
+        "${template}/asr1/asr.sh" --sweep "exp/${name}.yaml" --seeds "${seeds}" --sweep_jobs "${sweep_jobs}" \
             --train_set "${train_set}" --valid_set "${valid_set}" --test_sets "${test_sets}" \
             --asr_config "${asr_config}" --inference_config "${inference_config}" --bpe_size "${bpe_size}" \
             --segmenter_config "${segmenter_config}" \
-            --train_threads "${train_threads}" --nj "${nj}" --ngpu "${ngpu}" --remake "${remake}" --stop_stage score
+            --train_threads "${train_threads}" --nj "${nj}" --ngpu "${ngpu}" --remake "${remake}" --stop_stage score || failed=$?
     fi
-    if selected report; then "${study_asr[@]}" --out exp/report; fi
+    if selected report; then "${study_asr[@]}" --sweep "exp/sweep/${name}" --out "exp/report_${name}"; fi
+    return "${failed}"
 }
 
 run_all; exit

@@ -152,16 +152,22 @@ run_all() {
     sets="${sets} ${other_sets}"
     run_stage format "$(each_set data '*')" dump/raw "" format
     # audio counts by its utterances and their lengths, so that a corpus may move
-    local aligned="" # what units of aligned phones are made from
-    if grep -q '^features: *phones' "${tokenizer_config}"; then aligned=$(each_set dump/raw ctm.phones); fi
-    run_stage fit_tokenizer "dump/raw/${train_set}/utt2num_samples ${aligned:+dump/raw/${train_set}/ctm.phones} \
-        $(with_named "${tokenizer_config}")" exp/tokenizer "" fit_tokenizer
+    local aligned="" fitted="" # what units of aligned phones are made from
+    if grep -q '^features: *phones' "${tokenizer_config}"; then
+        aligned="$(each_set dump/raw ctm.phones) $(each_set dump/raw alignment.yaml) $(each_set dump/raw utt2spk)"
+        fitted="dump/raw/${train_set}/ctm.phones dump/raw/${train_set}/alignment.yaml dump/raw/${train_set}/utt2spk"
+    fi
+    local named # on lines of their own: a failure ends the run
+    named=$(with_named "${tokenizer_config}")
+    run_stage fit_tokenizer "dump/raw/${train_set}/utt2num_samples ${fitted} ${named}" exp/tokenizer "" fit_tokenizer
     run_stage tokenize "exp/tokenizer/tokenizer.yaml $(each_set dump/raw utt2num_samples) ${aligned}" dump/units "" tokenize
-    run_stage train_entropy_lm "$(sets="${train_set} ${valid_set}" each_set dump/units units.sha256) $(with_named "${lm_config}")" \
+    named=$(with_named "${lm_config}")
+    run_stage train_entropy_lm "$(sets="${train_set} ${valid_set}" each_set dump/units units.sha256) ${named}" \
         "dump/packed exp/entropy_lm" "${lm_args}" train_entropy_lm whole
     run_stage score_entropy "exp/entropy_lm/export/config.yaml $(each_set dump/units units.sha256)" dump/scored "" \
         score_entropy
-    run_stage calibrate "$(sets="${valid_set} ${sets}" each_set dump/scored scored.sha256) $(with_named "${segmenter_config}") \
+    named=$(with_named "${segmenter_config}")
+    run_stage calibrate "$(sets="${valid_set} ${sets}" each_set dump/scored scored.sha256) ${named} \
         exp/tokenizer/tokenizer.yaml exp/entropy_lm/export/config.yaml" "exp/calibration exp/compressor" "" calibrate
     sets=${boundary_sets}
     if [ -n "${boundary_sets}" ]; then

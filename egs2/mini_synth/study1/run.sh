@@ -9,4 +9,5 @@ cd "$(dirname "${BASH_SOURCE[0]}")"
     --test_sets "test_seen test_unseen" \
     --units_args "--lm_config ../../../units1/conf/train_entropy_lm.yaml --segmenter_config ../../conf/segmenter.yaml" \
     --bpe_size 250 \
+    --data_inputs "$(echo ../../../espnet_entropy/corpora/mini_synth/*.*)" \
     "$@"

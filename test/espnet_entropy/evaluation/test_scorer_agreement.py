@@ -9,7 +9,7 @@ import pytest
 from espnet_entropy.bin import compare_scorers
 
 SEGMENTER = """\
-criteria: [{criterion: global}, {criterion: global, min_group: 2}, {criterion: dedup}]
+criteria: [{criterion: global}, {criterion: global, min_group: 3}, {criterion: dedup}]
 rates: [15, 7]
 default: {criterion: global, rate: 15}
 """
@@ -31,12 +31,12 @@ def dump(path, entropies, units=None, lm="lm"):
     return path
 
 
-def compare(tmp_path, small, large, **more):
+def compare(tmp_path, small, large, swapped=None, **more):
     """The result for dumps that are their own valid sets."""
     (tmp_path / "segmenter.yaml").write_text(SEGMENTER)
     one = dump(tmp_path / "small", small, lm="small")
     two = dump(tmp_path / "large", large, **more)
-    words = ["--scored", one, "--reference", two, "--calibrate_on", one, two]
+    words = ["--scored", one, "--reference", two, "--calibrate_on", *(swapped or (one, two))]
     words += ["--segmenter", tmp_path / "segmenter.yaml", "--out", tmp_path / "out"]
     compare_scorers.main([str(word) for word in words])
     found = json.loads((tmp_path / "out/score.json").read_text())
@@ -50,7 +50,7 @@ def entropies():
 
 def test_equal_entropies_keep_everything(tmp_path, entropies, capsys):
     found, entries = compare(tmp_path, entropies, entropies)
-    assert set(entries) == {(c, r) for c in ("global", "global_min2") for r in (15, 7)}
+    assert set(entries) == {(c, r) for c in ("global", "global_min3") for r in (15, 7)}
     assert all(e["kept"]["estimate"] == e["same"]["estimate"] == 1 for e in entries.values())
     assert found["correlation"] == pytest.approx(1)
     assert "100.0 [100.0, 100.0]" in capsys.readouterr().out
@@ -82,6 +82,11 @@ def test_unrelated_entropies_keep_as_many_as_chance(tmp_path, entropies):
     assert entry["chance"] == pytest.approx(entry["kept"]["estimate"], abs=0.03)
     assert 0.5 < entry["chance"] < 1 - (1 - share) ** 3 + 0.03
     assert abs(found["correlation"]) < 0.05
+    # groups of at least three units at 15 Hz are nearly all of three: any order finds the same
+    for rate in (15, 7):
+        entry = entries["global_min3", rate]
+        assert entry["chance"] == pytest.approx(entry["kept"]["estimate"], abs=0.03)
+    assert entries["global_min3", 15]["chance"] > 0.85
     assert entry["rates"] == pytest.approx([15, 15], abs=0.1)
 
 
@@ -95,3 +100,21 @@ def test_other_units_are_refused(tmp_path, entropies):
 def test_other_utterances_are_refused(tmp_path, entropies):
     with pytest.raises(ValueError, match="40 and 39 utterances"):
         compare(tmp_path, entropies, entropies[1:])
+
+
+def test_dumps_in_another_order_are_refused(tmp_path, entropies):
+    two = dump(tmp_path / "large2", entropies)
+    lines = (two / "scored.scp").read_text().splitlines(keepends=True)
+    (two / "scored.scp").write_text("".join(reversed(lines)))
+    (tmp_path / "segmenter.yaml").write_text(SEGMENTER)
+    one = dump(tmp_path / "small2", entropies, lm="small")
+    words = ["--scored", one, "--reference", two, "--calibrate_on", one, two]
+    words += ["--segmenter", tmp_path / "segmenter.yaml", "--out", tmp_path / "out"]
+    with pytest.raises(ValueError, match="expected scores of the same units"):
+        compare_scorers.main([str(word) for word in words])
+
+
+def test_valid_sets_of_the_other_lm_are_refused(tmp_path, entropies):
+    swapped = (tmp_path / "large", tmp_path / "small")
+    with pytest.raises(ValueError, match="give the valid set by the small LM, then by the large"):
+        compare(tmp_path, entropies, entropies, swapped=swapped)

@@ -1,6 +1,7 @@
 """A study's tables and pictures, from scores made here."""
 
 import json
+import re
 
 import pytest
 import yaml
@@ -72,7 +73,8 @@ def test_the_report_compares_at_each_level(cells, tmp_path, capsys):
         assert m1["wer"] == pytest.approx(rates[0], abs=1e-5)
         assert m1["difference"]["estimate"] == pytest.approx(rates[0] - rates[1], abs=1e-5)
         assert sign * m1["difference"]["low"] > 0
-        shown = f"{100 * rates[0]:.2f}, {100 * (rates[0] - rates[1]):+.2f} ["
+        difference = f"{100 * (rates[0] - rates[1]):+.2f} ["
+        shown = f"{100 * rates[0]:.2f} ({level}.0), 2 seeds, {difference}"
         assert shown in page
         assert shown in text
     assert by_place["time", "base", "m1"] == {
@@ -80,8 +82,8 @@ def test_the_report_compares_at_each_level(cells, tmp_path, capsys):
         "factor": "time",
         "level": "base",
     }
-    assert "| as it is | 15.0 |" in page
-    assert "| none     | -    | -" in page
+    assert "| as it is | " in page
+    assert re.search(r"\| none +\| - +\| - +\|", page)
     assert "6 of 8 cells run" in text
     for name in ("seen_rate.png", "seen_time.png"):
         assert (tmp_path / "report" / name).read_bytes()[:4] == b"\x89PNG"

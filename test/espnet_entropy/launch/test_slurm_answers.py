@@ -195,8 +195,8 @@ def test_tasks_without_a_status(tmp_path, stand_in, monkeypatch, state, reason, 
     assert bool(requeued) == (state in ("TIMEOUT", "NODE_FAIL"))
 
 
-def status(state, code):
-    return {"state": state, "code": code, "reason": ""}
+def status(state, code, requeues=0):
+    return {"state": state, "code": code, "reason": "", "requeues": requeues}
 
 
 @pytest.mark.parametrize(
@@ -218,7 +218,21 @@ def test_tasks_that_somebody_ended_start_again_unless_it_was_the_user(
     assert bool(made) == again
     assert backend._judge(3, TaskState("RUNNING", "None"), status("cancelled", 143)) is None
     if again:
-        assert "1 of --max-restarts 1 used" in backend._judge(3, known, status("cancelled", 143))
+        last = status("cancelled", 143, requeues=1)
+        assert "1 of --max-restarts 1 used" in backend._judge(3, known, last)
+
+
+def test_a_status_of_an_earlier_start_says_nothing_of_the_present_one(stand_in, monkeypatch):
+    backend, clock = SlurmBackend(), [1000.0]
+    monkeypatch.setattr(slurm, "time", SimpleNamespace(monotonic=lambda: clock[0]))
+    backend._job, backend._request = "8", parse(["x.log", "true"])
+    known, old = TaskState("FAILED", "NonZeroExitCode"), status("cancelled", 143)
+    assert backend._judge(3, known, old) is None
+    assert backend._restarts == {3: 1}
+    assert backend._judge(3, known, old) is None  # its own status may be on its way
+    clock[0] += 100
+    assert "no status came" in backend._judge(3, known, old)
+    assert backend._restarts == {3: 1}
 
 
 @pytest.mark.parametrize("found", [None, status("cancelled", 143)])

@@ -1,5 +1,7 @@
 """A study as the rows of a sweep."""
 
+import os
+import re
 import subprocess
 from pathlib import Path
 
@@ -51,9 +53,21 @@ def test_every_level_has_every_system_and_equal_ones_are_one_row():
         *[("rate", level, s) for level in ("7", "15") for s in ("uniform", "m1")],
         *[("order", level, s) for level in ("none", "conv") for s in ("uniform", "m1", "m2")],
     ]
-    assert cells["rate", "15", "m1"] == cells["units", "good", "m1"] == "units-good-m1"
+    assert cells["rate", "15", "m1"] == cells["units", "good", "m1"]
+    assert cells["rate", "15", "m1"].startswith("good-m1-15-")
     assert len(sweep.rows) == len(set(cells.values())) == 14 - 2
     assert [row.name for row in sweep.rows] == list(dict.fromkeys(cells.values()))
+
+
+def test_what_a_row_is_called_changes_with_what_it_is():
+    """So that a report never shows results of another study file as its own."""
+    _, cells = study_rows(changed())
+    base = {**CONTENT["base"], "train": {"encoder_conf": {"conv": 3}}}
+    _, others = study_rows(changed(base=base))
+    _, renamed = study_rows(changed(title="Another", against="m1"))
+    assert cells["rate", "7", "m1"] == renamed["rate", "7", "m1"]
+    assert cells["order", "none", "m1"] == others["order", "none", "m1"]  # it says conv itself
+    assert not {cells["rate", "7", "m1"], cells["units", "bad", "m1"]} & set(others.values())
 
 
 def test_a_row_says_all_that_a_level_changes():
@@ -75,15 +89,17 @@ def test_the_sweep_and_the_recipes_of_units_are_written(tmp_path, monkeypatch):
     Path("study.yaml").write_text(yaml.safe_dump(CONTENT))
     Path("data.sh").write_text('#!/bin/sh\npwd\nprintf "%s|" "$@"\n')
     Path("data.sh").chmod(0o755)
-    call = ["--study", "study.yaml", "--write", "--data", "data.sh", "--units_args", "--sets 'a b'"]
+    call = ["--study", "study.yaml", "--write", "exp/study.yaml", "--data", "data.sh"]
+    call += ["--units_args", "--sets 'a b'"]
     study_asr.main(call)
     assert load_sweep("exp/study.yaml") == study_rows(changed())[0]
     folder = tmp_path / "exp/units1_bad"
     assert yaml.safe_load((folder / "conf/tokenizer.yaml").read_text()) == {"features": "mfcc"}
     # the recipe calls the driver, with its own options and the user's as words
-    driver = tmp_path.parents[1] / "TEMPLATE/units1/units.sh"
-    assert (folder / "../../../../TEMPLATE").resolve() == driver.parents[1]
-    text = (folder / "run.sh").read_text().replace("../../../../TEMPLATE/units1/units.sh", "echo")
+    (driver,) = re.findall(r"^\S+/units1/units\.sh", (folder / "run.sh").read_text(), re.MULTILINE)
+    study = Path("/egs2/mini_synth/study1")  # where a study is, its recipes are below it
+    assert os.path.normpath(study / "exp/units1_bad" / driver) == "/egs2/TEMPLATE/units1/units.sh"
+    text = (folder / "run.sh").read_text().replace(driver, "echo")
     (folder / "run.sh").write_text(text)
     said = subprocess.run([folder / "run.sh", "--nj", "1"], capture_output=True, text=True)
     assert said.stdout == "--sets a b --data_opts --option a=b c --nj 1\n"

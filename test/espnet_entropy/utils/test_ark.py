@@ -201,3 +201,19 @@ def test_an_archive_elsewhere_is_where_the_path_says(tmp_path, monkeypatch):
     lines = (tmp_path / "units/a.scp").read_text().replace(str(tmp_path / "units"), "../units")
     Path("a.scp").write_text(lines)
     assert Arrays.load("a.scp")["u"].tolist() == [0, 1, 2]
+
+
+def test_links_lead_to_no_other_archive(tmp_path, monkeypatch):
+    """A recipe that lies elsewhere, and one whose archives do; each beside another of that name."""
+    for recipe, value in (("disk/one", 1), ("two", 2)):
+        (tmp_path / recipe / "dump/test").mkdir(parents=True)
+        monkeypatch.chdir(tmp_path / recipe)
+        write(Path("dump/test"), {"u": np.full(3, value, np.int32)})
+    (tmp_path / "one").mkdir()
+    (tmp_path / "one/dump").symlink_to(tmp_path / "disk/one/dump")
+    assert Arrays.load("../one/dump/test/a.scp")["u"].tolist() == [1] * 3
+    moved = tmp_path / "moved.ark"
+    (tmp_path / "disk/one/dump/test/a.ark").rename(moved)
+    (tmp_path / "disk/one/dump/test/a.ark").symlink_to(moved)
+    assert Arrays.load("../one/dump/test/a.scp")["u"].tolist() == [1] * 3
+    assert Arrays.load("../disk/one/dump/test/a.scp")["u"].tolist() == [1] * 3

@@ -1,7 +1,7 @@
 import pytest
 
 from espnet_entropy.utils.files import safe_name
-from espnet_entropy.utils.scp import read_num_samples
+from espnet_entropy.utils.scp import read_num_samples, write_part
 
 
 def test_numbers_of_samples(tmp_path):
@@ -26,3 +26,11 @@ def test_file_names_stay_in_their_directory_and_differ(tmp_path):
     names = [safe_name(key) + ".png" for key in keys]
     assert len(set(names)) == len(keys)
     assert all((tmp_path / name).resolve().parent == tmp_path.resolve() for name in names)
+
+
+def test_a_part_of_a_table_is_written_whole_or_not_at_all(tmp_path):
+    write_part(tmp_path / "t", {"b": 1, "a": 2}, {"a": "x", "b": "y", "c": "z"})
+    assert (tmp_path / "t").read_text() == "a x\nb y\n"
+    with pytest.raises(ValueError, match="nothing is known of 'd'"):
+        write_part(tmp_path / "u", {"a": 1, "d": 2}, {"a": "x"})
+    assert not (tmp_path / "u").exists()
