@@ -181,9 +181,15 @@ def export(
     # what does not begin with the prefix stays as it is, and is refused as unexpected
     weights = {name.removeprefix(PREFIX): weight for name, weight in state.items()}
     load_weights(model, weights, str(exp / checkpoint))
-    training = _training(exp) | {
-        "parameters": model.num_parameters(),
-        "units": packed.get("units"),
-        "checkpoint": checkpoint,
-    }
+    note = exp / "teacher.yaml"  # of tasks.distilled_lm
+    taught = {"distilled": read_yaml(note)} if note.is_file() else {}
+    training = (
+        _training(exp)
+        | taught
+        | {
+            "parameters": model.num_parameters(),
+            "units": packed.get("units"),
+            "checkpoint": checkpoint,
+        }
+    )
     return save(model, out, str(packed["tokenizer"]), training)

@@ -7,6 +7,7 @@ shows one unit at a time; the larger LM shows all of it. Legend: B lines, L toke
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -16,6 +17,10 @@ from espnet2.torch_utils.device_funcs import force_gatherable
 
 from espnet_entropy.entropy_lm.config import EntropyLMConfig, read_card
 from espnet_entropy.entropy_lm.model import EntropyLM
+from espnet_entropy.utils.config import read_yaml, write_yaml
+
+NOTE = "teacher.yaml"
+WEIGHT = 1.0
 
 
 class DistilledLM(ESPnetLanguageModel):  # type: ignore[misc]  # espnet2 has no types
@@ -35,7 +40,12 @@ class DistilledLM(ESPnetLanguageModel):  # type: ignore[misc]  # espnet2 has no 
     """
 
     def __init__(
-        self, lm: AbsLM, vocab_size: int, ignore_id: int = 0, teacher: str = "", weight: float = 1.0
+        self,
+        lm: AbsLM,
+        vocab_size: int,
+        ignore_id: int = 0,
+        teacher: str = "",
+        weight: float = WEIGHT,
     ) -> None:
         super().__init__(lm, vocab_size, ignore_id)
         if not 0 <= weight <= 1:
@@ -95,17 +105,21 @@ class DistilledLM(ESPnetLanguageModel):  # type: ignore[misc]  # espnet2 has no 
         return divergence
 
 
-def check_teacher(teacher: str, packed: Mapping[str, Any], config: EntropyLMConfig) -> None:
-    """Refuse a teacher of other units, or one that sees less than the lines hold.
+def check_teacher(
+    conf: Mapping[str, Any], packed: Mapping[str, Any], config: EntropyLMConfig, out: Path
+) -> None:
+    """Refuse a teacher of other units, one that sees too little, or another than before.
 
     Args:
-        teacher: directory of an exported entropy LM.
+        conf: ``model_conf``.
         packed: ``meta.yaml`` of packed lines.
         config: of the student.
+        out: directory of the training, where ``teacher.yaml`` notes who teaches.
 
     Raises:
         ValueError: naming what differs.
     """
+    teacher = conf["teacher"]
     card = read_card(teacher)
     if card.tokenizer != packed["tokenizer"]:
         raise ValueError(
@@ -118,3 +132,11 @@ def check_teacher(teacher: str, packed: Mapping[str, Any], config: EntropyLMConf
             f"{card.model.dedup}, the student {config.context} and {config.dedup}; expected at "
             "least the student's context, and the same dedup."
         )
+    now = {"teacher": card.fingerprint, "weight": conf.get("weight", WEIGHT)}
+    before = read_yaml(out / NOTE) if (out / NOTE).is_file() else now
+    if before != now:
+        raise ValueError(
+            f"{out}: was begun with another teacher or weight ({before}, now {now}); train in "
+            "another directory, or remove this one."
+        )
+    write_yaml(out / NOTE, now)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import itertools
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -69,7 +70,7 @@ class EntropyLMTask(CheckedCall, LeanBatches, LMTask):  # type: ignore[misc]
             for path, _, _ in itertools.chain(*paths):
                 packed = check_packed(path, config, "lm_conf")
                 if args.model == "distilled_lm" and args.model_conf.get("teacher"):
-                    check_teacher(args.model_conf["teacher"], packed, config)
+                    check_teacher(args.model_conf, packed, config, Path(args.output_dir))
         with atomic_checkpoints():
             super().main_worker(args)
         if not torch.distributed.is_initialized() or torch.distributed.get_rank() == 0:

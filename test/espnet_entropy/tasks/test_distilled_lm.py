@@ -100,6 +100,7 @@ def test_a_training_ends_near_its_teacher(tmp_path, teacher):
     exp.mkdir()
     lm_train(toy_lm_training.options(config, tmp_path / "packed", exp))
     card = export(exp, exp / "export")
+    assert card.training["distilled"]["weight"] == 1.0
     student, large = (EntropyLM.from_pretrained(p) for p in (exp / "export", teacher))
     fresh = EntropyLM(card.model)
     row = torch.tensor([[K, 0, 1, 2, 3, 4, 0, 1, 3, 4, 0, 2, 3]])
@@ -110,6 +111,12 @@ def test_a_training_ends_near_its_teacher(tmp_path, teacher):
 
     assert divergence(student) < 0.5 * divergence(fresh)
 
+    # the same training does not go on with another teacher
+    torch.manual_seed(5)
+    EntropyLM(EntropyLMConfig(K, 32, 2, 2, 32, 64)).save(teacher, "tok", {})
+    with pytest.raises(ValueError, match="begun with another teacher or weight"):
+        lm_train(toy_lm_training.options(config, tmp_path / "packed", exp))
+
 
 @pytest.mark.parametrize(
     ("packed", "student", "message"),
@@ -119,9 +126,10 @@ def test_a_training_ends_near_its_teacher(tmp_path, teacher):
         ("tok", {"dedup": True}, "expected at least the student's context, and the same dedup"),
     ],
 )
-def test_a_teacher_of_other_units_is_refused(teacher, packed, student, message):
+def test_a_teacher_of_other_units_is_refused(tmp_path, teacher, packed, student, message):
     from espnet_entropy.tasks.distilled_lm import check_teacher
 
     config = EntropyLMConfig(K, **{"context": 64, **student})
     with pytest.raises(ValueError, match=message):
-        check_teacher(str(teacher), {"tokenizer": packed}, config)
+        check_teacher({"teacher": str(teacher)}, {"tokenizer": packed}, config, tmp_path)
+    assert not (tmp_path / "teacher.yaml").exists()
