@@ -116,8 +116,8 @@ def write_study_report(
         page.append(f"## {test_set}\n")
         for factor in study.factors:
             mine = [c for c in cells if (c.factor, c.test_set) == (factor.name, test_set)]
-            if not mine:
-                continue
+            if len({c.level for c in mine}) < min(2, len(factor.levels)):
+                continue  # nothing, or what it shares with other factors alone
             table = study_table(study, factor, mine)
             page += [f"### {factor.label or factor.name}\n", table]
             short += [f"{test_set}, {factor.label or factor.name}:", "", table]
