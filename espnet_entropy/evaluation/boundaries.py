@@ -8,13 +8,13 @@ silence there is none.
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
 
+from espnet_entropy.evaluation.counts import SummedCounts, ratio
 from espnet_entropy.utils.grid import boundary_time
 
 TOLERANCES = (0.02, 0.05)  # seconds: the field's ±20 ms, and the paper's ±50 ms (section C.4)
@@ -79,7 +79,7 @@ def hypothesis_boundaries(mask: np.ndarray) -> np.ndarray:
 
 
 @dataclass(frozen=True)
-class BoundaryCounts:
+class BoundaryCounts(SummedCounts):
     """Counts at one tolerance; scalars, or arrays with one element per utterance or resample.
 
     Counts add up over utterances, figures do not: pool first, then read a figure.
@@ -108,44 +108,25 @@ class BoundaryCounts:
         pairs = zip(self.columns(), other.columns(), strict=True)
         return BoundaryCounts(*(a + b for a, b in pairs))
 
-    def columns(self) -> list[Any]:
-        """The counts in the order of the attributes."""
-        return [getattr(self, field.name) for field in dataclasses.fields(self)]
-
-    def pooled(self) -> BoundaryCounts:
-        """The sum over utterances."""
-        return BoundaryCounts(*(np.sum(column) for column in self.columns()))
-
-    def weighted(self, weights: np.ndarray) -> BoundaryCounts:
-        """Sums over weighted utterances.
-
-        Args:
-            weights: (R, U), how often resample r holds utterance u.
-
-        Returns:
-            Counts whose every element is (R,) float64.
-        """
-        return BoundaryCounts(*(weights @ np.stack(self.columns(), axis=1)).T)
-
     @property
     def precision(self) -> Any:
         """Share of the hypothesised boundaries that are matched (0..1)."""
-        return _ratio(self.matched, self.hypothesis)
+        return ratio(self.matched, self.hypothesis)
 
     @property
     def recall(self) -> Any:
         """Share of the reference boundaries that are matched (0..1)."""
-        return _ratio(self.matched, self.reference)
+        return ratio(self.matched, self.reference)
 
     @property
     def f1(self) -> Any:
         """Harmonic mean of precision and recall (0..1)."""
-        return _ratio(2 * np.asarray(self.matched), np.add(self.hypothesis, self.reference))
+        return ratio(2 * np.asarray(self.matched), np.add(self.hypothesis, self.reference))
 
     @property
     def over_segmentation(self) -> Any:
         """Hypothesised over reference boundaries, minus one: 0 is right, 1 is twice as many."""
-        return _ratio(self.hypothesis, self.reference) - 1
+        return ratio(self.hypothesis, self.reference) - 1
 
     @property
     def r_value(self) -> Any:
@@ -163,28 +144,21 @@ class BoundaryCounts:
     @property
     def mean_deviation(self) -> Any:
         """Mean |hypothesis - reference| over the matched pairs, seconds."""
-        return _ratio(self.deviation, self.matched)
+        return ratio(self.deviation, self.matched)
 
     @property
     def alignment(self) -> Any:
         """The paper's WBA / PBA (table 11, C.4): share of boundaries near any reference (0..1)."""
-        return _ratio(self.near, self.hypothesis)
+        return ratio(self.near, self.hypothesis)
 
     @property
     def mean_time_deviation(self) -> Any:
         """The paper's MTD (table 11): mean distance to the nearest reference boundary, seconds."""
-        return _ratio(self.distance, self.located)
+        return ratio(self.distance, self.located)
 
 
 # the properties that go into tables; the paper's own figures stand apart
 FIGURES = ("precision", "recall", "f1", "r_value", "over_segmentation", "mean_deviation")
-
-
-def _ratio(above: Any, below: Any) -> Any:
-    """``above / below``, NaN where there is nothing to divide by."""
-    with np.errstate(divide="ignore", invalid="ignore"):
-        ratio = np.divide(np.asarray(above, np.float64), np.asarray(below, np.float64))
-    return np.where(np.isfinite(ratio), ratio, np.nan)[()]
 
 
 def count_boundaries(

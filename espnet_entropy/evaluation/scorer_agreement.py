@@ -22,12 +22,16 @@ from espnet_entropy.evaluation.bootstrap import (
     interval,
     resampling_weights,
 )
-from espnet_entropy.evaluation.boundaries import BoundaryCounts, count_boundaries
+from espnet_entropy.evaluation.boundaries import (
+    BoundaryCounts,
+    count_boundaries,
+    hypothesis_boundaries,
+)
 from espnet_entropy.evaluation.record import provenance, write_score
 from espnet_entropy.evaluation.tables import markdown
 from espnet_entropy.segmenter.config import SegmenterConfig, load_plan
 from espnet_entropy.segmenter.scored import ScoredSet, read_scored
-from espnet_entropy.segmenter.search import calibrate
+from espnet_entropy.segmenter.search import Search
 from espnet_entropy.segmenter.segment import segment
 from espnet_entropy.utils.config import to_dict
 from espnet_entropy.utils.files import atomic_write
@@ -99,12 +103,14 @@ def compare_scorers(
                 "large one."
             )
     weights = resampling_weights(len(sets[0].utterances), None, resamples, seed)
-    found = [
-        _agreement(config, rate, sets, valid, weights, seed)
-        for config in plan.criteria
-        if config.criterion in THRESHOLDS
-        for rate in plan.rates
-    ]
+    found = []
+    for config in plan.criteria:
+        if config.criterion not in THRESHOLDS:
+            continue
+        searches = [Search(list(v.utterances.values()), v.seconds, config) for v in valid]
+        for rate in plan.rates:
+            configs = [search.at(rate).config for search in searches]
+            found.append(_agreement(configs, rate, sets, weights, seed))
     correlation = _correlation(*sets)
     content = {
         "task": TASK,
@@ -158,28 +164,26 @@ def _check_same(scored: ScoredSet, reference: ScoredSet) -> None:
 
 
 def _agreement(
-    config: SegmenterConfig,
+    configs: Sequence[SegmenterConfig],
     rate: float,
     sets: Sequence[ScoredSet],
-    valid: Sequence[ScoredSet],
     weights: np.ndarray,
     seed: int,
 ) -> Agreement:
-    found = [calibrate(list(v.utterances.values()), v.seconds, config, rate).config for v in valid]
-    starts = [_starts(s, c) for s, c in zip(sets, found, strict=True)]
-    rates = [sum(map(len, each)) / s.seconds for each, s in zip(starts, sets, strict=True)]
-    small, large = (_times(each) for each in starts)
+    masks = [_masks(s, c) for s, c in zip(sets, configs, strict=True)]
+    rates = [sum(m.sum() for m in each) / s.seconds for each, s in zip(masks, sets, strict=True)]
+    small, large = (list(map(hypothesis_boundaries, each)) for each in masks)
     near = Resampled(count_boundaries(large, small, ONE_UNIT), weights)
     exact = Resampled(count_boundaries(large, small, ONE_UNIT / 2), weights)
     rng = np.random.default_rng(seed)
     chances = [
-        count_boundaries(large, _times(_drawn(starts[0], sets[0], rng)), ONE_UNIT).pooled()
+        count_boundaries(large, [_shuffled(mask, rng) for mask in masks[0]], ONE_UNIT).pooled()
         for _ in range(DRAWS)
     ]
     return Agreement(
-        config.label,
+        configs[0].label,
         rate,
-        (rates[1], rates[0]),
+        (float(rates[1]), float(rates[0])),
         interval(near, _kept),
         interval(exact, _kept),
         float(np.mean([_kept(counts) for counts in chances])),
@@ -190,28 +194,17 @@ def _kept(counts: BoundaryCounts) -> Any:
     return counts.recall
 
 
-def _starts(scored: ScoredSet, config: SegmenterConfig) -> list[np.ndarray]:
-    """Indices of the units that start a group, of every utterance."""
-    return [
-        np.flatnonzero(segment(m[:, 0].astype(np.int64), m[:, 1], config))
-        for m in scored.utterances.values()
-    ]
+def _masks(scored: ScoredSet, config: SegmenterConfig) -> list[np.ndarray]:
+    """(N,) bool of every utterance: True where a group starts."""
+    return [segment(m[:, 0].astype(np.int64), m[:, 1], config) for m in scored.utterances.values()]
 
 
-def _times(starts: Sequence[np.ndarray]) -> list[np.ndarray]:
-    """Seconds; the first start, which every segmentation has, is left out."""
-    return [each[1:] / UNIT_RATE for each in starts]
-
-
-def _drawn(
-    starts: Sequence[np.ndarray], scored: ScoredSet, rng: np.random.Generator
-) -> list[np.ndarray]:
-    """The groups of each utterance in random order: as many, and none shorter or longer."""
-    lengths = (
-        rng.permutation(np.diff(s, append=len(m)))
-        for s, m in zip(starts, scored.utterances.values(), strict=True)
-    )
-    return [np.cumsum([0, *each[:-1]]) for each in lengths]
+def _shuffled(mask: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Boundaries of the groups in random order: as many, and none shorter or longer."""
+    lengths = rng.permutation(np.diff(np.flatnonzero(mask), append=len(mask)))
+    shuffled = np.zeros_like(mask)
+    shuffled[np.cumsum([0, *lengths[:-1]])] = True
+    return hypothesis_boundaries(shuffled)
 
 
 def _correlation(scored: ScoredSet, reference: ScoredSet) -> float:

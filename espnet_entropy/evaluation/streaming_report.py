@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from espnet_entropy.evaluation.tables import markdown, readable
+from espnet_entropy.evaluation.tables import interval, markdown, number, readable
 
 EXPLANATION = (
     "Every utterance was compressed twice: whole, and as a stream that hears one window after the "
@@ -55,7 +55,7 @@ def stream_line(score: dict[str, Any]) -> str:
     if phones:
         parts.append(f"phone R-value {_value(phones['full'])} -> {_value(phones['stream'])}")
     wait = score["wait_seconds"]
-    parts.append(f"wait mean {_value(wait['mean'])} s, max {_number(wait['max'])} s")
+    parts.append(f"wait mean {_value(wait['mean'])} s, max {number(wait['max'])} s")
     if score["failed"]:
         parts.append(f"{len(score['failed'])} failed: {', '.join(sorted(score['failed']))}")
     return "; ".join(parts)
@@ -74,12 +74,12 @@ def _failed(failed: dict[str, str]) -> str:
 
 def _agreement_table(score: dict[str, Any]) -> str:
     rows = [
-        ["equal units" + ("" if age == "all" else f", {age}"), _interval(figure), ""]
+        ["equal units" + ("" if age == "all" else f", {age}"), interval(figure), ""]
         for age, figure in score["equal_units"].items()
         if figure["estimate"] is not None  # no utterance is so long
     ]
     rows += [
-        [f"{name}, F1", _interval(score["starts"][key]["f1"]), _number(figure)]
+        [f"{name}, F1", interval(score["starts"][key]["f1"]), number(figure)]
         for key, name in STARTS.items()
         for figure in [score["starts"][key]["chance_f1"]]
     ]
@@ -90,17 +90,17 @@ def _both_table(score: dict[str, Any]) -> str:
     rate, entropy, phones = score["rate"], score["entropy"], score["phones"]
     drift = {key: None if value is None else 100 * value for key, value in rate["drift"].items()}
     rows = [
-        ["groups per second", _interval(rate["full"], 2), _interval(rate["stream"], 2)],
-        ["nats per unit", _interval(entropy["full"]), _interval(entropy["stream"])],
+        ["groups per second", interval(rate["full"], 2), interval(rate["stream"], 2)],
+        ["nats per unit", interval(entropy["full"]), interval(entropy["stream"])],
     ]
-    rows[0].append(f"{_interval(drift, 1, sign=True)} %")
-    rows[1].append(_interval(entropy["difference"], sign=True))
+    rows[0].append(f"{interval(drift, 1, sign=True)} %")
+    rows[1].append(interval(entropy["difference"], sign=True))
     if phones:
         name = f"phone R-value, ±{1000 * phones['tolerance_seconds']:.0f} ms"
         if phones["utterances"] < score["utterances"]:
             name += f" ({phones['utterances']} utterances)"
-        rows.append([name, _interval(phones["full"]), _interval(phones["stream"])])
-        rows[-1].append(_interval(phones["difference"], sign=True))
+        rows.append([name, interval(phones["full"]), interval(phones["stream"])])
+        rows[-1].append(interval(phones["difference"], sign=True))
     return markdown(["figure", "full context", "stream", "difference [95 %]"], rows)
 
 
@@ -113,7 +113,7 @@ def _latency_table(score: dict[str, Any]) -> str:
         [f"wait of {wait['groups']} groups, mean", wait["mean"]["estimate"]],
         ["wait, longest", wait["max"]],
     ]
-    return markdown(["part", "seconds"], [[name, _number(value)] for name, value in rows])
+    return markdown(["part", "seconds"], [[name, number(value)] for name, value in rows])
 
 
 def _share(figure: dict[str, Any]) -> str:
@@ -122,13 +122,4 @@ def _share(figure: dict[str, Any]) -> str:
 
 
 def _value(figure: dict[str, Any], digits: int = 3) -> str:
-    return _number(figure["estimate"], digits)
-
-
-def _interval(figure: dict[str, Any], digits: int = 3, sign: bool = False) -> str:
-    value, low, high = (_number(figure[key], digits, sign) for key in ("estimate", "low", "high"))
-    return f"{value} [{low}, {high}]"
-
-
-def _number(value: float | None, digits: int = 3, sign: bool = False) -> str:
-    return "-" if value is None else f"{value:{'+' if sign else ''}.{digits}f}"
+    return number(figure["estimate"], digits)

@@ -12,7 +12,7 @@ from espnet_entropy.evaluation.compare import Options
 from espnet_entropy.evaluation.plots import COLOURS, GREY, save_picture, subplots
 from espnet_entropy.evaluation.record import provenance, write_score
 from espnet_entropy.evaluation.sweep_results import compare_runs, find_runs, summarize
-from espnet_entropy.evaluation.tables import markdown
+from espnet_entropy.evaluation.tables import interval, markdown, number
 from espnet_entropy.launch.study_file import Factor, Level, Study, study_rows
 from espnet_entropy.utils.files import atomic_write
 
@@ -156,18 +156,12 @@ def study_table(study: Study, factor: Factor, cells: Sequence[Cell]) -> str:
 def _cell(cell: Cell | None) -> str:
     if cell is None:
         return "-"
-    value = f"{_number(cell.wer, 2, 100)} ({_number(cell.rate, 1)})"
+    value = f"{number(cell.wer, 2, factor=100)} ({number(cell.rate, 1)})"
     if cell.seeds > 1:
         value += f", {cell.seeds} seeds"
-    found = cell.difference
-    if found is None:
+    if cell.difference is None:
         return value
-    estimate, low, high = (f"{100 * found[key]:+.2f}" for key in ("estimate", "low", "high"))
-    return f"{value}, {estimate} [{low}, {high}]"
-
-
-def _number(value: float | None, digits: int, factor: float = 1.0) -> str:
-    return "-" if value is None else f"{factor * value:.{digits}f}"
+    return f"{value}, {interval(cell.difference, 2, sign=True, factor=100)}"
 
 
 def _plot(path: Path, study: Study, factor: Factor, cells: Sequence[Cell]) -> None:

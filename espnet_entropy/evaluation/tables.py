@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 NAMES = {
@@ -94,11 +94,11 @@ def figures_table(
             rows.append(
                 [
                     method_name(result),
-                    _number(result["achieved_rate"], 1),
-                    *(_number(figures[n]["estimate"]) for n in ("precision", "recall", "f1")),
-                    _interval(figures["r_value"]),
-                    _number(figures["over_segmentation"]["estimate"], 2, sign=True),
-                    _number(figures["mean_deviation"]["estimate"], 1, factor=1000),
+                    number(result["achieved_rate"], 1),
+                    *(number(figures[n]["estimate"]) for n in ("precision", "recall", "f1")),
+                    interval(figures["r_value"]),
+                    number(figures["over_segmentation"]["estimate"], 2, sign=True),
+                    number(figures["mean_deviation"]["estimate"], 1, factor=1000),
                     *(_above(tiers, tier, tolerance) for tiers in above),
                 ]
             )
@@ -117,10 +117,10 @@ def _chance_rows(group: Sequence[dict[str, Any]], tier: str, tolerance: str) -> 
         rows.append(
             [
                 f"chance: {name}",
-                _number(first["achieved_rate"], 1),
-                *(_number(figures[n]) for n in ("precision", "recall", "f1", "r_value")),
-                _number(figures["over_segmentation"], 2, sign=True),
-                _number(figures["mean_deviation"], 1, factor=1000),
+                number(first["achieved_rate"], 1),
+                *(number(figures[n]) for n in ("precision", "recall", "f1", "r_value")),
+                number(figures["over_segmentation"], 2, sign=True),
+                number(figures["mean_deviation"], 1, factor=1000),
                 *("" for _ in (*COMPARED, "best of M1-M3")),
             ]
         )
@@ -129,7 +129,7 @@ def _chance_rows(group: Sequence[dict[str, Any]], tier: str, tolerance: str) -> 
 
 def _above(tiers: dict[str, Any], tier: str, tolerance: str) -> str:
     figure = tiers.get(tier, {}).get(tolerance)
-    return _interval(figure, sign=True) if figure else ""
+    return interval(figure, sign=True) if figure else ""
 
 
 def with_chance(group: Sequence[dict[str, Any]]) -> Any:
@@ -148,8 +148,8 @@ def paper_table(score: dict[str, Any]) -> str:
         pairs = zip(columns, factors, strict=True)
         return [
             name,
-            _number(rate, 1),
-            *(_number(paper[n]["estimate"], 1, factor=f) for n, f in pairs),
+            number(rate, 1),
+            *(number(paper[n]["estimate"], 1, factor=f) for n, f in pairs),
         ]
 
     rows = []
@@ -171,9 +171,9 @@ def lengths_table(score: dict[str, Any]) -> str:
         rows.append(
             [
                 method_name(result),
-                _number(result["achieved_rate"], 1),
-                _number(lengths["mean"], 2),
-                _number(lengths["singletons"], 1, factor=100),
+                number(result["achieved_rate"], 1),
+                number(lengths["mean"], 2),
+                number(lengths["singletons"], 1, factor=100),
                 *(str(quantiles[q]) for q in ("0.05", "0.5", "0.95")),
                 str(lengths["longest"]),
             ]
@@ -229,12 +229,23 @@ def _calibration_note(score: dict[str, Any]) -> str:
     )
 
 
-def _number(value: float | None, digits: int = 3, sign: bool = False, factor: float = 1.0) -> str:
+def number(value: float | None, digits: int = 3, sign: bool = False, factor: float = 1.0) -> str:
+    """A figure as tables show it; ``-`` where there is none.
+
+    Example:
+        >>> number(0.0123, 2, sign=True, factor=100), number(None)
+        ('+1.23', '-')
+    """
     if value is None or value != value:
         return "-"
     return f"{value * factor:{'+' if sign else ''}.{digits}f}"
 
 
-def _interval(figure: dict[str, Any], sign: bool = False) -> str:
-    value, low, high = (_number(figure[k], sign=sign) for k in ("estimate", "low", "high"))
+def interval(
+    figure: Mapping[str, Any], digits: int = 3, sign: bool = False, factor: float = 1.0
+) -> str:
+    """An estimate with its interval, ``estimate [low, high]``; as :func:`number`."""
+    value, low, high = (
+        number(figure[key], digits, sign, factor) for key in ("estimate", "low", "high")
+    )
     return f"{value} [{low}, {high}]"

@@ -18,16 +18,17 @@ Legend: U utterances, R resamples, K units, P phones, N frames.
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from espnet_entropy.evaluation.counts import SummedCounts, ratio
+
 
 @dataclass(frozen=True)
-class UnitCounts:
+class UnitCounts(SummedCounts):
     """Sums over frames; floats, or arrays with one element per utterance or resample.
 
     They add up over utterances, figures do not: pool first, then read a figure. The first five
@@ -61,58 +62,40 @@ class UnitCounts:
     runs: Any
     seconds: Any
 
-    def pooled(self) -> UnitCounts:
-        """The sum over utterances."""
-        return UnitCounts(*(np.sum(column) for column in self._columns()))
-
-    def weighted(self, weights: np.ndarray) -> UnitCounts:
-        """Sums over weighted utterances.
-
-        Args:
-            weights: (R, U), how often resample r holds utterance u.
-
-        Returns:
-            Counts whose every element is (R,) float64.
-        """
-        return UnitCounts(*(weights @ np.stack(self._columns(), axis=1)).T)
-
-    def _columns(self) -> list[Any]:
-        return [getattr(self, field.name) for field in dataclasses.fields(self)]
-
     @property
     def phone_purity(self) -> Any:
         """0..1."""
-        return _ratio(self.named, self.frames)
+        return ratio(self.named, self.frames)
 
     @property
     def cluster_purity(self) -> Any:
         """0..1."""
-        return _ratio(self.typical, self.frames)
+        return ratio(self.typical, self.frames)
 
     @property
     def pnmi(self) -> Any:
         """0..1; NaN if all frames are of one phone."""
-        return _ratio(self.information, self.surprise)
+        return ratio(self.information, self.surprise)
 
     @property
     def phone_purity_speech(self) -> Any:
         """Phone purity of the frames that are not silence."""
-        return _ratio(self.speech_named, self.speech)
+        return ratio(self.speech_named, self.speech)
 
     @property
     def pnmi_speech(self) -> Any:
         """PNMI of the frames that are not silence."""
-        return _ratio(self.speech_information, self.speech_surprise)
+        return ratio(self.speech_information, self.speech_surprise)
 
     @property
     def perplexity(self) -> Any:
         """exp(H(z)): as many equally frequent units would be as varied."""
-        return np.exp(_ratio(self.unit_surprise, self.frames))
+        return np.exp(ratio(self.unit_surprise, self.frames))
 
     @property
     def dedup_rate(self) -> Any:
         """Runs of equal units per second, Hz."""
-        return _ratio(self.runs, self.seconds)
+        return ratio(self.runs, self.seconds)
 
 
 FIGURES = (
@@ -193,7 +176,7 @@ def pnmi_bias(joint: np.ndarray) -> float:
     excess = (cells - phones - np.count_nonzero(joint.sum(axis=0)) + 1) / (2 * joint.sum())
     by_phone = joint.sum(axis=1)
     entropy = float((by_phone * _surprise(by_phone)).sum() / joint.sum())
-    return float(_ratio(excess, entropy))
+    return float(ratio(excess, entropy))
 
 
 def usage(joint: np.ndarray) -> float:
@@ -213,10 +196,3 @@ def _information(joint: np.ndarray) -> np.ndarray:
     chance = np.maximum(by_phone * by_unit, 1)
     ratio = np.maximum(joint, 1) * joint.sum() / chance
     return np.asarray(np.where(joint > 0, np.log(np.maximum(ratio, 1e-300)), 0.0))
-
-
-def _ratio(above: Any, below: Any) -> Any:
-    """``above / below``, NaN where there is nothing to divide by."""
-    with np.errstate(divide="ignore", invalid="ignore"):
-        ratio = np.divide(np.asarray(above, np.float64), np.asarray(below, np.float64))
-    return np.where(np.isfinite(ratio), ratio, np.nan)[()]

@@ -45,8 +45,6 @@ def write_units(study: Study, options: Sequence[str], data: Path) -> None:
 
 
 def _write(path: Path, text: str) -> None:
-    if path.is_file() and path.read_text(encoding="utf-8") == text:
-        return
     with atomic_write(path) as stream:
         stream.write(text)
     path.chmod(0o755)

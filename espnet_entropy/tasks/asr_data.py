@@ -13,7 +13,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from espnet_entropy.utils.ark import locate, read_entries, split
+from espnet_entropy.utils.ark import beside, read_entries, split
 from espnet_entropy.utils.failures import FailureLog
 from espnet_entropy.utils.files import atomic_write
 from espnet_entropy.utils.grid import num_units
@@ -133,9 +133,8 @@ class _Rebase:
         return f"{self.known[path]}:{offset}"
 
     def _find(self, path: str) -> str:
-        place = locate(path, self.scored)
-        homes = (Path(os.path.abspath(self.scored)), self.scored.resolve())
-        if os.path.isabs(path) or set(homes) & set(Path(os.path.abspath(place)).parents):
+        place = path if os.path.isabs(path) else beside(path, self.scored)
+        if place is not None:
             return place
         raise ValueError(
             f"{self.scored}/scored.scp: no archive '{path}' under {self.scored}; if the dump was "

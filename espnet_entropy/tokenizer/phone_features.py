@@ -180,14 +180,14 @@ def fit_phones(config: TokenizerConfig, data: str | Path, out: str | Path) -> To
     options = from_dict(PhoneOptions, config.features_conf, "features_conf")
     samples = read_num_samples(data)
     phones = read_phones(data, samples)
-    speakers = DataDir.read(data).utt2spk
-    said = {utt: (samples[utt], speakers[utt], spans) for utt, spans in phones.items()}
+    corpus = DataDir.read(data)
+    said = {utt: (samples[utt], corpus.utt2spk[utt], spans) for utt, spans in phones.items()}
     key = fingerprint({"features": NAME, "options": to_dict(options), "said": said})
     if is_finished(out, key):
         logging.info("%s: the tokenizer is finished", out)
         return Tokenizer.from_pretrained(out)
     names = tuple(phone_names(phones.values()))
-    strength, pnmi = _find_strength(options, names, DataDir.read(data), phones, samples)
+    strength, pnmi = _find_strength(options, names, corpus, phones, samples)
     logging.info("%s: strength %.4f gives PNMI %.4f", out, strength, pnmi)
     features = PhoneFeatures(replace(options, names=names, strength=strength))
     info = {"fit_key": key, "pnmi": round(pnmi, 4), "note": "one-hot: nothing is quantized"}
@@ -219,8 +219,9 @@ def _find_strength(
         return float(count_units(units, truth, [1.0] * len(utts), joint).pooled().pnmi)
 
     low, high = 0.0, 1.0
-    if options.pnmi >= pnmi(low) - TOLERANCE:
-        return low, pnmi(low)
+    most = pnmi(low)
+    if options.pnmi >= most - TOLERANCE:
+        return low, most
     least = pnmi(high)
     if options.pnmi < least:
         raise ValueError(

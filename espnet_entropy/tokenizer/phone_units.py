@@ -89,6 +89,7 @@ class PhoneUnits:
         self.strength = strength
         self._index = {name: i for i, name in enumerate(self.names)}
         self._rings = self._make_rings()
+        self._burst_rate = _burst_rate(self.damage.confusion * strength)
 
     @property
     def num_clusters(self) -> int:
@@ -164,9 +165,8 @@ class PhoneUnits:
         begins = rng.random(count)
         lengths = rng.geometric(1 / MEAN_BURST, count)
         kinds, others = rng.random(count), rng.random(count)
-        rate = _burst_rate(self.damage.confusion * self.strength)
         heard: np.ndarray = phones.copy()
-        for at in np.flatnonzero(begins < rate):
+        for at in np.flatnonzero(begins < self._burst_rate):
             ring = self._rings[phones[at]]
             if len(ring) < 2:
                 continue

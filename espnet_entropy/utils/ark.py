@@ -71,22 +71,24 @@ def split(where: str) -> tuple[str, int]:
     return path, int(offset)
 
 
-def locate(path: str, directory: Path) -> str:
-    """Where an archive lies, as seen from here, that an scp file in ``directory`` names.
+def beside(path: str, directory: Path) -> str | None:
+    """The archive that an scp file in ``directory`` names, as seen from here, if it lies with it.
 
-    Paths are relative to where the maker worked: ``dump/scored/<set>/…`` to its recipe. An archive
-    that lies with its scp file is found from anywhere, and is never taken for that of another dump
-    which has the same path from here; another one is where the path says.
+    Paths are relative to where the maker worked: ``dump/scored/<set>/…`` to its recipe. So it is
+    found from anywhere, and never taken for that of another dump which has the same path from here.
+
+    Returns:
+        ``None`` for an absolute path, and for an archive that lies elsewhere.
     """
-    if not os.path.isabs(path):
-        # as it is called here, and as it is where no link leads on: an archive may be a link itself
-        homes = [Path(os.path.abspath(directory)), directory.resolve()]
-        for home in homes:
-            for parent in home.parents:
-                place = Path(os.path.normpath(parent / path))
-                if home in place.parents and place.is_file():
-                    return os.path.relpath(place)
-    return path
+    if os.path.isabs(path):
+        return None
+    # as it is called here, and as it is where no link leads on: an archive may be a link itself
+    for home in (Path(os.path.abspath(directory)), directory.resolve()):
+        for parent in home.parents:
+            place = Path(os.path.normpath(parent / path))
+            if home in place.parents and place.is_file():
+                return os.path.relpath(place)
+    return None
 
 
 class Arrays(Streamed[np.ndarray]):
@@ -97,7 +99,7 @@ class Arrays(Streamed[np.ndarray]):
 
     Args:
         entries: key to ``<archive>:<offset>``.
-        name: the scp file; archives are looked for as :func:`locate` does.
+        name: the scp file; archives are looked for :func:`beside` it, then where they say.
 
     Example:
         ``Arrays.load("dump/units/train/units.scp")["utt1"]``
@@ -156,7 +158,7 @@ class Arrays(Streamed[np.ndarray]):
             if len(self._open) >= _most_open():
                 os.close(self._open.pop(next(iter(self._open))))
             if path not in self._places:
-                self._places[path] = locate(path, Path(self.name).parent)
+                self._places[path] = beside(path, Path(self.name).parent) or path
             # not blocking: a FIFO is refused below instead of being waited for
             descriptor = os.open(self._places[path], os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         self._open[path] = descriptor
