@@ -24,6 +24,7 @@ setup(
     package_data={
         "espnet_entropy": ["py.typed"],
         "espnet_entropy.corpora.mini_synth": ["*.yaml"],
+        "espnet_entropy.models": ["*/*", "*/*/*", "*/*/*/*"],
     },
     python_requires=">=3.10",
     install_requires=[

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from espnet_entropy import __version__
+from espnet_entropy.models import DEFAULT, resolve, shipped
 from espnet_entropy.utils.cli import Parser, run_main, setup_logging
 
 
@@ -21,9 +22,13 @@ def get_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _add_compress(commands)
     _add_transcribe(commands)
-    info = commands.add_parser("info", help="describe a model or recognizer directory")
+    info = commands.add_parser("info", help="describe a model or a recognizer")
     info.add_argument(
-        "model", type=Path, metavar="DIR", help="exp/compressor, or exp/asr_*/recognizer"
+        "model",
+        nargs="?",
+        metavar="MODEL",
+        help="exp/compressor, exp/asr_*/recognizer, or a shipped model (default: "
+        f"{DEFAULT}; shipped: {', '.join(shipped()) or 'none'})",
     )
     info.add_argument("--json", action="store_true", help="as JSON")
     return parser
@@ -39,7 +44,11 @@ def _add_compress(commands: argparse._SubParsersAction[Parser]) -> None:
     )
     add = compress.add_argument
     add("inputs", nargs="+", metavar="INPUT", help="audio files, wav.scp files, or - for stdin")
-    add("--model", type=Path, required=True, metavar="DIR", help="model directory (exp/compressor)")
+    add(
+        "--model",
+        metavar="MODEL",
+        help=f"model directory (exp/compressor), or a shipped model (default: {DEFAULT})",
+    )
     add("--rate", type=float, help="groups per second of audio (default: the model's)")
     add("--criterion", help="where groups begin (default: the model's; see espnet-entropy info)")
     add("--output", type=Path, metavar="FILE", help="JSON lines (default: standard output)")
@@ -113,11 +122,12 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def _info(args: argparse.Namespace) -> None:
-    if (args.model / "recognizer.yaml").exists():
+    model = resolve(args.model)
+    if (model / "recognizer.yaml").exists():
         from espnet_entropy.recognizer.describe import describe
     else:
         from espnet_entropy.compressor.describe import describe
-    print(describe(args.model, as_json=args.json))
+    print(describe(model, as_json=args.json))
 
 
 def entry() -> None:

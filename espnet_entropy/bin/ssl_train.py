@@ -1,4 +1,4 @@
-"""Train a mel encoder, or go on with a training: masked prediction, CTC, or both.
+"""Train a mel encoder, or go on with a training: masked prediction, CTC, aligned phones.
 
 Stops with status 3 when the time is over before the training is: the same call goes on.
 """

@@ -60,7 +60,7 @@ class Compressor:
         segmenter: criterion and threshold.
 
     Example:
-        ``Compressor.from_pretrained("exp/compressor", rate=15)(wav).group_lengths``
+        ``Compressor.from_pretrained(rate=15)(wav).group_lengths``
     """
 
     def __init__(self, parts: Parts, segmenter: SegmenterConfig) -> None:
@@ -73,7 +73,7 @@ class Compressor:
     @classmethod
     def from_pretrained(
         cls,
-        directory: str | Path,
+        directory: str | Path | None = None,
         rate: float | None = None,
         criterion: str | None = None,
         device: str = "cpu",
@@ -81,7 +81,8 @@ class Compressor:
         """Load a model directory (``exp/compressor`` of a recipe).
 
         Args:
-            directory: the model directory.
+            directory: the model directory, or the name of a shipped one; by default
+                ``espnet_entropy.models.DEFAULT``.
             rate: groups per second of audio (Hz); if ``None``, the directory's default, or what
                 the criterion makes if it has no threshold (``dedup``).
             criterion: name of a calibrated criterion; the directory's default if ``None``.

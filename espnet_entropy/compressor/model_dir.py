@@ -16,6 +16,7 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+from espnet_entropy.models import resolve, shipped
 from espnet_entropy.utils.config import write_yaml
 from espnet_entropy.utils.files import atomic_write
 from espnet_entropy.utils.model_dir import Kind, open_model_dir
@@ -27,7 +28,7 @@ KIND = Kind(
     parts=("tokenizer", "entropy_lm", "calibration.yaml"),
     format=FORMAT,
     made_by="a recipe makes one (egs2/mini_synth/asr1/run.sh makes "
-    "egs2/mini_synth/units1/exp/compressor)",
+    f"egs2/mini_synth/units1/exp/compressor); shipped: {', '.join(shipped()) or 'none'}",
     usual="exp/compressor",
 )
 
@@ -79,13 +80,17 @@ class ModelDirectory:
         return self.path / "calibration.yaml"
 
     @classmethod
-    def open(cls, path: str | Path) -> ModelDirectory:
+    def open(cls, path: str | Path | None = None) -> ModelDirectory:
         """Read ``model.yaml`` and check that every part is there.
+
+        Args:
+            path: the directory, or a shipped model (:func:`espnet_entropy.models.resolve`).
 
         Raises:
             ValueError: naming what is missing, or a layout of another version.
         """
-        return cls(Path(path), open_model_dir(Path(path), KIND, ModelManifest))
+        place = resolve(path)
+        return cls(place, open_model_dir(place, KIND, ModelManifest))
 
     @classmethod
     def assemble(

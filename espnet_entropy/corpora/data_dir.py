@@ -38,6 +38,9 @@ if TYPE_CHECKING:
     from espnet_entropy.utils.table_scan import Values
 
 
+PHONES = "phones"  # suffix of the text that holds phone strings; empty where they are not known
+
+
 class Segment(NamedTuple):
     """A line of Kaldi's ``segments``: a part of a recording, in seconds."""
 

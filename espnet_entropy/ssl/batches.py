@@ -5,12 +5,13 @@ Legend: B batch, N units, J = 2 N - 1 level frames, U utterances, P labels.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 
-from espnet_entropy.ssl.packed import PackedSet
+from espnet_entropy.ssl.packed import NO_PHONE, PackedSet
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,7 @@ class Batch:
         targets: (B, N) int64 cluster of each unit; -1 beyond a length or without targets.
         labels: (Σ P,) int64 phones from 1 (0 is CTC's blank), of one utterance after the other.
         label_lengths: (B,) int64; 0 for an utterance without labels.
+        phones: (B, N) int64 aligned phone of each unit; -1 beyond a length or if not known.
     """
 
     index: np.ndarray
@@ -32,6 +34,7 @@ class Batch:
     targets: torch.Tensor
     labels: torch.Tensor
     label_lengths: torch.Tensor
+    phones: torch.Tensor
 
 
 def plan_batches(units: np.ndarray, max_units: int, seed: int, epoch: int) -> list[np.ndarray]:
@@ -66,6 +69,7 @@ class DeviceSet:
         packed: the set.
         device: where it lies.
         targets: (Σ N,) cluster of each unit, utterance after utterance; ``None`` for none.
+        phone_names: what ``Batch.phones`` counts; the set's own aligned phones, if not given.
     """
 
     def __init__(
@@ -73,12 +77,18 @@ class DeviceSet:
         packed: PackedSet,
         device: str | torch.device = "cpu",
         targets: np.ndarray | None = None,
+        phone_names: Sequence[str] | None = None,
     ) -> None:
         assert targets is None or len(targets) == packed.units.sum(), (targets, packed.units.sum())
         self.packed, self.device = packed, torch.device(device)
         self._levels = torch.from_numpy(packed.levels).to(self.device)
         clusters = np.full(packed.units.sum(), -1) if targets is None else targets
         self._targets = torch.from_numpy(clusters.astype(np.int64)).to(self.device)
+        phones = aligned_phones(
+            packed, packed.aligned_names if phone_names is None else phone_names
+        )
+        self.is_aligned = np.maximum.reduceat(phones, np.cumsum(packed.units) - packed.units) >= 0
+        self._phones = torch.from_numpy(phones).to(self.device)
         self._labels = torch.from_numpy(packed.labels.astype(np.int64) + 1).to(self.device)
         self._units = torch.from_numpy(packed.units).to(self.device)
         self._label_lengths = torch.from_numpy(packed.label_lengths).to(self.device)
@@ -100,7 +110,17 @@ class DeviceSet:
             targets=self._targets[units].masked_fill(beyond, -1),
             labels=torch.cat([self._labels[begin:end] for begin, end in self._spans[index]]),
             label_lengths=self._label_lengths[chosen],
+            phones=self._phones[units].masked_fill(beyond, -1),
         )
+
+
+def aligned_phones(packed: PackedSet, names: Sequence[str]) -> np.ndarray:
+    """(Σ N,) int64 place in ``names`` of each unit's phone; -1 if it is not known or not there."""
+    index = {name: i for i, name in enumerate(names)}
+    table = np.full(NO_PHONE + 1, -1, np.int64)
+    for i, name in enumerate(packed.aligned_names):
+        table[i] = index.get(name, -1)
+    return np.asarray(table[packed.aligned])
 
 
 def _ranges(begins: torch.Tensor, count: int, limit: int) -> torch.Tensor:

@@ -18,6 +18,8 @@ class TrainingConfig:
         augment: changes to the levels of a training batch.
         masked_weight: of the cross-entropy of hidden units' clusters, in nats per hidden unit.
         ctc_weight: of CTC's loss, in nats per phone; utterances without phones do not count.
+        phone_weight: of the cross-entropy of the aligned phone of each unit, in nats per unit;
+            utterances without an alignment do not count.
         mask_start: probability that a unit begins a hidden span.
         mask_span: units of a span.
         projection: width in which units and clusters are compared by their cosine.
@@ -40,6 +42,7 @@ class TrainingConfig:
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     masked_weight: float = 1.0
     ctc_weight: float = 0.0
+    phone_weight: float = 0.0
     mask_start: float = 0.08
     mask_span: int = 10
     projection: int = 128
@@ -58,11 +61,11 @@ class TrainingConfig:
     compile: bool = False
 
     def __post_init__(self) -> None:
-        if (
-            min(self.masked_weight, self.ctc_weight) < 0
-            or self.masked_weight == self.ctc_weight == 0
-        ):
-            raise ValueError("masked_weight, ctc_weight: expected 0 or more, and one above 0.")
+        weights = self.masked_weight, self.ctc_weight, self.phone_weight
+        if min(weights) < 0 or not any(weights):
+            raise ValueError(
+                "masked_weight, ctc_weight, phone_weight: expected 0 or more, and one above 0."
+            )
         for name in ("mask_start", "dropout", "warmup"):
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(f"{name}: expected 0 to below 1, got {getattr(self, name)}.")

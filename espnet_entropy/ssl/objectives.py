@@ -1,6 +1,8 @@
-"""What the encoder is trained to say: the clusters of hidden units, the phones of utterances.
+"""What the encoder is trained to say: the clusters of hidden units, the phones of utterances
+and of aligned units.
 
-Legend: B batch, N units, D width, K clusters, P phones, C = P + 1 CTC classes (0 is blank).
+Legend: B batch, N units, D width, K clusters, P phones, C = P + 1 CTC classes (0 is blank),
+A aligned phones.
 """
 
 from __future__ import annotations
@@ -72,6 +74,22 @@ def ctc_loss(logits: torch.Tensor, batch: Batch) -> tuple[torch.Tensor, dict[str
     )
     phones = batch.label_lengths.sum()
     return total / phones, {"ctc_nats": total, "phones": phones}
+
+
+def phone_loss(
+    logits: torch.Tensor, phones: torch.Tensor
+) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+    """Cross-entropy in nats per unit whose phone is known, and sums for the log.
+
+    Args:
+        logits: (B, N, A) float32, of A aligned phones.
+        phones: (B, N) int64; -1 where it is not known.
+    """
+    known = phones >= 0
+    total = F.cross_entropy(logits[known], phones[known], reduction="sum")
+    hits = (logits[known].argmax(dim=-1) == phones[known]).sum()
+    count = known.sum()
+    return total / count.clamp(min=1), {"phone_nats": total, "phone_hits": hits, "aligned": count}
 
 
 def greedy_phones(logits: torch.Tensor, lengths: torch.Tensor) -> list[list[int]]:

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from espnet_entropy.corpora.alignment import Interval, read_alignments
-from espnet_entropy.corpora.data_dir import DataDir
+from espnet_entropy.corpora.data_dir import PHONES, DataDir
 from espnet_entropy.evaluation.phone_frames import SILENCE, frame_phones, phone_class, phone_names
 from espnet_entropy.ssl.packed import NO_PHONE, PackedSet, join
 from espnet_entropy.tokenizer.mel_levels import mel_levels
@@ -17,7 +17,6 @@ from espnet_entropy.tokenizer.tokenizer import check_wav
 from espnet_entropy.utils.failures import FailureLog
 from espnet_entropy.utils.progress import progress
 
-PHONES = "phones"  # suffix of the text that holds phone strings
 WORD_END = "|"  # in them; no sound
 MAX_SECONDS = 30.0  # of an utterance: attention is quadratic, and a batch has to hold it
 

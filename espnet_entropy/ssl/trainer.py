@@ -20,7 +20,7 @@ import torch
 from torch import nn
 
 from espnet_entropy.ssl.augment import augment
-from espnet_entropy.ssl.batches import Batch, DeviceSet, plan_batches
+from espnet_entropy.ssl.batches import Batch, DeviceSet, aligned_phones, plan_batches
 from espnet_entropy.ssl.checkpoint import (
     BEST,
     load_checkpoint,
@@ -36,6 +36,7 @@ from espnet_entropy.ssl.objectives import (
     ctc_loss,
     masked_loss,
     phone_errors,
+    phone_loss,
 )
 from espnet_entropy.ssl.packed import PackedSet
 from espnet_entropy.ssl.targets import Targets
@@ -47,6 +48,7 @@ from espnet_entropy.utils.files import fingerprint
 
 Sums = dict[str, torch.Tensor]
 MASKED_SUMS, CTC_SUMS = ("nats", "hits", "hidden"), ("ctc_nats", "phones")
+PHONE_SUMS = ("phone_nats", "phone_hits", "aligned")
 MODEL = "model"  # below the directory of the training: the best encoder in 16 bits
 
 
@@ -57,18 +59,23 @@ class Trainee(nn.Module):
         config: sizes and objectives.
         clusters: K; 0 without targets.
         phones: P; 0 without labels.
+        aligned: A, aligned phones; 0 without alignments.
     """
 
-    def __init__(self, config: TrainingConfig, clusters: int, phones: int) -> None:
+    def __init__(
+        self, config: TrainingConfig, clusters: int, phones: int, aligned: int = 0
+    ) -> None:
         super().__init__()
         D = config.encoder.width
         self.encoder = MelEncoder(config.encoder, config.dropout)
-        self.masked = self.ctc = None
+        self.masked = self.ctc = self.phones = None
         if config.masked_weight:
             self.masked = MaskedPrediction(D, clusters, config.projection, config.temperature)
         if config.ctc_weight:
             self.ctc = nn.Linear(D, phones + 1)
-        self.weights = config.masked_weight, config.ctc_weight
+        if config.phone_weight:
+            self.phones = nn.Linear(D, aligned)
+        self.weights = config.masked_weight, config.ctc_weight, config.phone_weight
 
     def forward(
         self, batch: Batch, hidden: torch.Tensor
@@ -84,6 +91,9 @@ class Trainee(nn.Module):
             logits = self.ctc(x).float()
             part, found = ctc_loss(logits, batch)
             loss, sums = loss + self.weights[1] * part, sums | found
+        if self.phones is not None:
+            part, found = phone_loss(self.phones(x).float(), batch.phones)
+            loss, sums = loss + self.weights[2] * part, sums | found
         return loss, sums, logits
 
 
@@ -116,12 +126,15 @@ class Trainer:
         targets = targets if config.masked_weight else None  # else they are for nothing
         _check(config, train, valid, targets)
         self.device = check_device(device)
-        self.train_set = DeviceSet(train, self.device, None if targets is None else targets.train)
-        self.valid_set = DeviceSet(valid, self.device, None if targets is None else targets.valid)
+        names = train.aligned_names
+        clusters_of = (None, None) if targets is None else (targets.train, targets.valid)
+        self.train_set = DeviceSet(train, self.device, clusters_of[0], names)
+        self.valid_set = DeviceSet(valid, self.device, clusters_of[1], names)
         clusters = 0 if targets is None else targets.num_clusters
         torch.manual_seed(config.seed)
-        self.trainee = Trainee(config, clusters, len(train.label_names))
+        self.trainee = Trainee(config, clusters, len(train.label_names), len(names))
         key: dict[str, object] = {"config": to_dict(config), "train": train.key, "valid": valid.key}
+        key["phones"] = names if config.phone_weight else None
         key["targets"] = None if targets is None else targets.key
         if config.init is not None:
             key["init"] = self._begin_with(config.init)
@@ -167,11 +180,14 @@ class Trainer:
         return True
 
     def _plan(self, utterances: DeviceSet, seed: int, epoch: int) -> list[np.ndarray]:
-        """Batches of an epoch; without masked prediction, of utterances with phones only."""
-        packed = utterances.packed
-        used = np.arange(len(packed.units))
-        if not self.config.masked_weight:
-            used = used[packed.label_lengths > 0]
+        """Batches of an epoch, of the utterances that one of the objectives can use."""
+        packed, config = utterances.packed, self.config
+        useful = np.full(len(packed.units), config.masked_weight > 0)
+        if config.ctc_weight:
+            useful |= packed.label_lengths > 0
+        if config.phone_weight:
+            useful |= utterances.is_aligned
+        used = np.flatnonzero(useful)
         batches = plan_batches(packed.units[used], self.config.max_units, seed, epoch)
         return [used[batch] for batch in batches]
 
@@ -229,7 +245,8 @@ class Trainer:
 
         Returns:
             ``nats`` and ``accuracy`` of hidden units; ``ctc_nats`` per phone and ``per``, the phone
-            error rate of the best path, with nothing hidden; ``score``: PER with CTC, else nats.
+            error rate of the best path, ``phone_nats`` and ``phone_error`` per aligned unit, with
+            nothing hidden; ``score``: the mean of the error rates, nats without any.
         """
         self.trainee.eval()
         torch.manual_seed(self.config.seed)
@@ -240,14 +257,17 @@ class Trainer:
             hidden = self._hidden(batch)
             if self.trainee.masked is not None:
                 _add(sums, self.trainee(batch, hidden)[1], MASKED_SUMS)
-            if self.trainee.ctc is not None:
-                _, more, logits = self.trainee(batch, torch.zeros_like(hidden))
-                _add(sums, more, CTC_SUMS)
+            if self.trainee.ctc is None and self.trainee.phones is None:
+                continue
+            _, more, logits = self.trainee(batch, torch.zeros_like(hidden))
+            _add(sums, more, [name for name in (*CTC_SUMS, *PHONE_SUMS) if name in more])
+            if logits is not None:
                 errors += phone_errors(logits, batch)
         found = _figures(sums)
         if self.trainee.ctc is not None:
             found["per"] = errors / max(1.0, float(sums["phones"]))
-        found["score"] = found["per"] if "per" in found else found["nats"]
+        rates = [found[name] for name in ("per", "phone_error") if name in found]
+        found["score"] = sum(rates) / len(rates) if rates else found["nats"]
         return found
 
     def _begin_with(self, model: str) -> str:
@@ -303,6 +323,13 @@ def _check(
             raise ValueError(
                 "ctc_weight: train and valid have other phones; pack valid with train."
             )
+    if config.phone_weight:
+        for name, packed in (("train", train), ("valid", valid)):
+            if (aligned_phones(packed, train.aligned_names) < 0).all():
+                raise ValueError(
+                    f"phone_weight: the {name} set has no aligned phones (ctm.phones) of the train "
+                    "set; set it to 0."
+                )
 
 
 def _add(sums: Sums, more: Sums, names: Iterable[str] | None = None) -> None:
@@ -319,9 +346,13 @@ def _figures(sums: Sums) -> dict[str, float]:
         ("nats", "nats", "hidden"),
         ("accuracy", "hits", "hidden"),
         ("ctc_nats", "ctc_nats", "phones"),
+        ("phone_nats", "phone_nats", "aligned"),
+        ("phone_error", "phone_hits", "aligned"),
     ):
         if total in sums:
             found[name] = float(sums[total]) / max(1.0, float(sums[count]))
+    if "phone_error" in found:
+        found["phone_error"] = 1 - found["phone_error"]
     return found
 
 

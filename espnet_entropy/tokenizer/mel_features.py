@@ -16,6 +16,7 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
+from espnet_entropy.models import resolve, shipped
 from espnet_entropy.tokenizer.mel_levels import mel_levels
 from espnet_entropy.tokenizer.mel_model_dir import load_encoder, save_encoder
 from espnet_entropy.tokenizer.speech_model import (
@@ -36,7 +37,7 @@ class MelEncoderOptions:
     """Options of features from a mel encoder.
 
     Attributes:
-        model: directory of the model.
+        model: directory of the model, or the name of a shipped one (``espnet_entropy.models``).
         layer: output of this block; 0 is what enters the first block; ``None`` is the layer that
             the model names.
         dtype: as ``SpeechModelConfig``; so are the others.
@@ -118,6 +119,8 @@ class MelEncoderFeatures(SpeechModelFeatures):
         inside = Path(self._directory or ".") / self.options.model
         if self.options.model.startswith("./") and inside.is_dir():
             return inside
+        if self.options.model in shipped():
+            return resolve(self.options.model) / "tokenizer" / "model"
         return Path(self.options.model)
 
     def _forward(self, wavs: list[np.ndarray]) -> list[np.ndarray]:

@@ -6,6 +6,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")"
 ../../TEMPLATE/ssl1/ssl.sh \
     --train_set train \
     --valid_set valid \
-    --test_sets "../../mini_synth/units1:test_unseen ../../speechocean762/units1:lj" \
-    --corpora "../../speechocean762/units1 ../../mini_synth/units1" \
+    --test_sets "../../mini_synth/units1:test_unseen ../units1:test_unseen ../units1:lj" \
+    --corpora ../units1 \
+    --exported train_ctc \
     "$@"

@@ -7,7 +7,7 @@ import torch
 from toy_speech import toy_set
 
 from espnet_entropy.ssl import targets as targets_module
-from espnet_entropy.ssl.batches import DeviceSet
+from espnet_entropy.ssl.batches import DeviceSet, aligned_phones
 from espnet_entropy.ssl.config import TrainingConfig
 from espnet_entropy.ssl.objectives import ctc_loss, greedy_phones, phone_errors
 from espnet_entropy.ssl.targets import (
@@ -122,6 +122,43 @@ def test_phones_are_learned_from_labels_alone(tmp_path):
     assert log(tmp_path)[-1]["valid"]["per"] < 0.1
     best = layer_targets(TRAIN, VALID, tmp_path / "model", KMeansConfig(num_clusters=12)).about
     assert best["pnmi"] > 0.7
+
+
+def test_aligned_phones_are_learned_by_their_names(tmp_path):
+    """The valid set counts its phones in another order, and has one that train lacks."""
+    order = ["SIL", "c", "b", "a", "x"]
+    valid = dataclasses.replace(VALID, aligned_names=order)
+    valid.aligned = np.array([0, 3, 2, 1], np.uint8)[VALID.aligned]
+    valid.aligned[::7] = 4
+    np.testing.assert_array_equal(
+        aligned_phones(valid, TRAIN.aligned_names),
+        np.where(np.arange(len(valid.aligned)) % 7 == 0, -1, VALID.aligned.astype(int)),
+    )
+    options = config(
+        masked_weight=0.0, phone_weight=1.0, mask_start=0.0, steps=60, eval_every=30, max_units=200
+    )
+    Trainer(options, TRAIN, valid, tmp_path).run()
+    assert log(tmp_path)[-1]["valid"]["phone_error"] < 0.05
+    blind = toy_set(8, 2, aligned=False)
+    with pytest.raises(ValueError, match="phone_weight: the valid set"):
+        Trainer(options, TRAIN, blind, tmp_path / "blind")
+
+
+def test_an_epoch_has_what_one_of_the_objectives_can_use(tmp_path):
+    """Every third utterance has phones, every second an alignment."""
+    packed = toy_set(12, 0)
+    keep = np.repeat(np.arange(12) % 3 == 0, packed.label_lengths)
+    packed.labels, packed.label_lengths = packed.labels[keep], packed.label_lengths.copy()
+    packed.label_lengths[np.arange(12) % 3 != 0] = 0
+    packed.aligned[np.repeat(np.arange(12) % 2 == 1, packed.units)] = 255
+    for weights, expected in (
+        ({"ctc_weight": 1.0}, {0, 3, 6, 9}),
+        ({"phone_weight": 1.0}, {0, 2, 4, 6, 8, 10}),
+        ({"ctc_weight": 1.0, "phone_weight": 1.0}, {0, 2, 3, 4, 6, 8, 9, 10}),
+    ):
+        options = config(masked_weight=0.0, mask_start=0.0, **weights)
+        trainer = Trainer(options, packed, VALID, tmp_path / str(len(expected)))
+        assert set(np.concatenate(trainer._plan(trainer.train_set, 0, 0))) == expected
 
 
 def test_the_layer_with_the_highest_pnmi_is_taken(tmp_path):
