@@ -26,7 +26,11 @@ def get_parser() -> argparse.ArgumentParser:
     parser.add_argument("--mfa", default="mfa", help="the mfa executable")
     parser.add_argument("--dictionary", default="english_us_arpa", help="MFA dictionary")
     parser.add_argument("--acoustic_model", default="english_us_arpa", help="MFA acoustic model")
-    parser.add_argument("--ctc_model", default=None, help="CTC model, directory or hub name")
+    parser.add_argument(
+        "--ctc_model",
+        default=None,
+        help="CTC model, directory or hub name; or mel encoder trained with CTC",
+    )
     parser.add_argument(
         "--tokens", choices=["char", "phone"], default="char", help="of the CTC model"
     )

@@ -127,7 +127,7 @@ class CompressorStream:
     """Groups from a growing waveform.
 
     The units are those of ``Tokenizer.streaming``, offline; where that differs from the tokenizer
-    itself (MFCC normalized over the utterance), so do some groups.
+    itself (MFCC, mel encoders), so do some groups.
 
     Raises:
         ValueError: if the features need the whole utterance.

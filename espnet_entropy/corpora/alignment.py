@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 from typing import NamedTuple
 
 from espnet_entropy.utils.config import load_config, write_yaml
 from espnet_entropy.utils.files import atomic_write
+from espnet_entropy.utils.scp import is_large
 
 TIERS = ("words", "phones")
 
@@ -46,9 +49,46 @@ def read_ctm(path: str | Path) -> dict[str, list[Interval]]:
     Raises:
         ValueError: naming file and line, for a line of another shape or impossible times.
     """
-    path = Path(path)
     intervals: dict[str, list[Interval]] = {}
-    for number, line in enumerate(_read_text(path).split("\n"), start=1):
+    for utt, interval in _read_intervals(Path(path)):
+        intervals.setdefault(utt, []).append(interval)
+    return {utt: _by_time(found) for utt, found in intervals.items()}
+
+
+def stream_ctm(path: str | Path) -> Iterator[tuple[str, list[Interval]]]:
+    """What :func:`read_ctm` reads, sorted by utterance.
+
+    Of a large file that is sorted by utterance, one utterance at a time is in memory.
+
+    Raises:
+        ValueError: as :func:`read_ctm`.
+    """
+    path = Path(path)
+    if is_large(path) and _is_sorted(path):
+        for utt, lines in groupby(_read_intervals(path), key=itemgetter(0)):
+            yield utt, _by_time([interval for _, interval in lines])
+    else:
+        yield from sorted(read_ctm(path).items())
+
+
+def _is_sorted(path: Path) -> bool:
+    last = ""
+    for line in _read_lines(path):
+        if line.strip():
+            utt = line.split(None, 1)[0]
+            if utt < last:
+                return False
+            last = utt
+    return True
+
+
+def _by_time(intervals: list[Interval]) -> list[Interval]:
+    return sorted(intervals, key=lambda i: i[:2])
+
+
+def _read_intervals(path: Path) -> Iterator[tuple[str, Interval]]:
+    """Utterance and interval of each line."""
+    for number, line in enumerate(_read_lines(path), start=1):
         if not line.strip():
             continue
         parts = line.split()
@@ -65,9 +105,7 @@ def read_ctm(path: str | Path) -> dict[str, list[Interval]]:
                 f"times in seconds, not negative; got {line.strip()!r}."
             ) from None
         # rounded, because 0.2 + 0.17 must meet the next label's 0.37
-        interval = Interval(start, round(start + duration, 6), parts[first + 2])
-        intervals.setdefault(parts[0], []).append(interval)
-    return {utt: sorted(found, key=lambda i: i[:2]) for utt, found in intervals.items()}
+        yield parts[0], Interval(start, round(start + duration, 6), parts[first + 2])
 
 
 def write_ctm(path: str | Path, intervals: Mapping[str, Sequence[Interval]]) -> None:
@@ -76,8 +114,15 @@ def write_ctm(path: str | Path, intervals: Mapping[str, Sequence[Interval]]) -> 
     Raises:
         ValueError: for a label that is empty or holds white space: CTM cannot carry it.
     """
+    write_sorted_ctm(path, sorted(intervals.items()))
+
+
+def write_sorted_ctm(
+    path: str | Path, utterances: Iterable[tuple[str, Sequence[Interval]]]
+) -> None:
+    """As :func:`write_ctm`, of utterances with their intervals that come sorted."""
     with atomic_write(path) as stream:
-        for utt, found in sorted(intervals.items()):
+        for utt, found in utterances:
             for start, end, label in found:
                 if not 0.0 <= start <= end or len(label.split()) != 1:
                     raise ValueError(
@@ -259,9 +304,10 @@ def _quote(text: str) -> str:
     return '"' + text.replace('"', '""') + '"'
 
 
-def _read_text(path: Path) -> str:
+def _read_lines(path: Path) -> Iterator[str]:
     try:
-        return path.read_text(encoding="utf-8")
+        with open(path, encoding="utf-8") as stream:
+            yield from stream
     except OSError as error:
         raise ValueError(f"{path}: cannot be read ({error.strerror}); check the path.") from error
     except UnicodeDecodeError as error:

@@ -115,13 +115,13 @@ class DataDir:
         segments = read_segments(path / "segments") if (path / "segments").is_file() else {}
         if segments:
             lost = [utt for utt, segment in segments.items() if segment.recording not in wavs]
-            _refuse(path, lost, "in 'segments' name a recording that 'wav.scp' lacks")
+            refuse(path, lost, "in 'segments' name a recording that 'wav.scp' lacks")
             wavs = convert_table(segments, partial(_recording, wavs))
         wavs = in_order(wavs, path)
         utt2spk = read_table(path / "utt2spk")
         if not same_keys(wavs, utt2spk):
             lost = [utt for utt, _, speaker in join_tables(wavs, utt2spk) if speaker is None]
-            _refuse(path, lost, "have no speaker in 'utt2spk'")
+            refuse(path, lost, "have no speaker in 'utt2spk'")
             utt2spk = convert_table(wavs, partial(_look_up, utt2spk))
         return cls(
             path=path,
@@ -226,11 +226,7 @@ def write_data_dir(
     for utt in utts:
         if utt.utt in table:
             raise ValueError(f"{path}: utterance '{utt.utt}' occurs twice; expected unique ids.")
-        for name, value in (("id", utt.utt), ("speaker", utt.speaker)):
-            if len(value.split()) != 1 or value != value.strip():
-                raise ValueError(
-                    f"{path}: utterance '{utt.utt}': {name} {value!r}; expected one word."
-                )
+        check_words(path, utt.utt, utt.speaker)
         _plain_path(path, utt.utt, utt.wav)
         table[utt.utt] = utt
     if not table:
@@ -263,6 +259,13 @@ def write_data_dir(
         write_scp(path / file, values)
 
 
+def check_words(path: Path, utt: str, speaker: str) -> None:
+    """Refuse an id or a speaker that is empty or has white space."""
+    for name, value in (("id", utt), ("speaker", speaker)):
+        if len(value.split()) != 1 or value != value.strip():
+            raise ValueError(f"{path}: utterance '{utt}': {name} {value!r}; expected one word.")
+
+
 def _text_files(path: Path, table: Mapping[str, Utterance]) -> dict[str, dict[str, str]]:
     """File name to its lines, white space made single; each must cover all utterances."""
     files: dict[str, dict[str, str]] = {}
@@ -274,7 +277,7 @@ def _text_files(path: Path, table: Mapping[str, Utterance]) -> dict[str, dict[st
             files.setdefault(file, {})[name] = " ".join(text.split())
     for file, lines in files.items():
         lost = [name for name in table if name not in lines]
-        _refuse(path, lost, f"have no '{file}' though others have")
+        refuse(path, lost, f"have no '{file}' though others have")
     return files
 
 
@@ -316,7 +319,8 @@ def _look_up(table: Mapping[str, str], utt: str, _: object) -> str:
     return table[utt]
 
 
-def _refuse(path: Path, utts: list[str], what: str) -> None:
+def refuse(path: Path, utts: list[str], what: str) -> None:
+    """Raise ``ValueError`` that names some of the utterances, if there are any."""
     if utts:
         some = ", ".join(utts[:5]) + (", …" if len(utts) > 5 else "")
         raise ValueError(

@@ -6,23 +6,22 @@ list names what it was made from, so a file that was mended since is done again.
 
 from __future__ import annotations
 
-import dataclasses
 import io
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 import soundfile
 
-from espnet_entropy.corpora.alignment import read_alignment_info
 from espnet_entropy.corpora.audio import MAX_SECONDS, is_native
-from espnet_entropy.corpora.data_dir import DataDir, write_data_dir
+from espnet_entropy.corpora.data_dir import DataDir
+from espnet_entropy.corpora.large_dir import copy_tables
 from espnet_entropy.utils.failures import FailureLog
 from espnet_entropy.utils.files import atomic_write, fingerprint, safe_name
 from espnet_entropy.utils.grid import FRAME_LENGTH, SAMPLE_RATE
 from espnet_entropy.utils.progress import progress
-from espnet_entropy.utils.scp import convert_table, write_scp
+from espnet_entropy.utils.scp import convert_table, format_line
 from espnet_entropy.utils.shards import Job, plan_shards
 
 SHARD_UTTERANCES = 200  # about 10 minutes of audio: seconds of work to lose, few files
@@ -82,30 +81,17 @@ def merge(
         ValueError: naming the unfinished shards, or if too many utterances failed.
     """
     work = _Work(data_dir, out_dir, max_seconds)
-    done = [work.finished(index) for index in range(len(work.shards))]
-    missing = [str(index + 1) for index, shard in enumerate(done) if shard is None]
-    if missing:
-        raise ValueError(
-            f"{work.out}: shard(s) {', '.join(missing[:10])} of {len(done)} are not finished; "
-            "run the stage again, finished ones are kept."
-        )
     failures = FailureLog("format_audio", work.out / "failed.txt", max_failed)
-    wavs: dict[str, str] = {}
-    lengths: dict[str, int] = {}
-    for shard in done:
-        assert shard is not None
-        for utt, reason in shard.failed.items():
-            failures.add(utt, reason)
-        for utt, (wav, samples) in shard.done.items():
-            wavs[utt], lengths[utt] = wav, samples
-    failures.close(total=len(work.data.wavs))
-    write_scp(work.out / "utt2num_samples", lengths)
-    kept = dataclasses.replace(work.data, wavs=wavs, segments={})
-    info = None
-    if (work.data.path / "alignment.yaml").is_file():
-        info = read_alignment_info(work.data.path)
-    write_data_dir(work.out, kept.utterances(), work.data.speakers, info)
-    return len(wavs)
+    with atomic_write(work.out / "wav.scp") as wavs:  # the last to appear: all else is there
+        with atomic_write(work.out / "utt2num_samples") as lengths:
+            for shard in work.all_finished():
+                for utt, reason in shard.failed.items():
+                    failures.add(utt, reason)
+                for utt, (wav, samples) in shard.done.items():
+                    wavs.write(format_line(utt, wav))
+                    lengths.write(format_line(utt, samples))
+            failures.close(total=len(work.data.wavs))
+        return copy_tables(work.data, work.out, failures.failed)
 
 
 class _Shard(NamedTuple):
@@ -132,6 +118,25 @@ class _Work:
             return None
         shard = _Shard(**json.loads(path.read_text(encoding="utf-8")))
         return shard if shard.key == self._key(index) else None
+
+    def all_finished(self) -> Iterator[_Shard]:
+        """What the shards hold, in the order of the plan.
+
+        Raises:
+            ValueError: after the last one, naming those that are to be made (again).
+        """
+        missing = []
+        for index in range(len(self.shards)):
+            shard = self.finished(index)
+            if shard is None:
+                missing.append(str(index + 1))
+            else:
+                yield shard
+        if missing:
+            raise ValueError(
+                f"{self.out}: shard(s) {', '.join(missing[:10])} of {len(self.shards)} are not "
+                "finished; run the stage again, finished ones are kept."
+            )
 
     def run(self, index: int, tick: Callable[[int], object]) -> None:
         """Make one shard; its list comes last."""

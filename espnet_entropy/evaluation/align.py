@@ -6,7 +6,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from espnet_entropy.corpora.alignment import (
     AlignmentInfo,
@@ -20,6 +20,9 @@ from espnet_entropy.corpora.alignment import (
 from espnet_entropy.corpora.data_dir import DataDir
 from espnet_entropy.evaluation.align_mfa import align_with_mfa, find_mfa
 from espnet_entropy.utils.failures import FailureLog
+
+if TYPE_CHECKING:
+    from espnet_entropy.evaluation.align_ctc import Aligner
 
 Tiers = Mapping[str, Mapping[str, Sequence[Interval]]]  # by tier and utterance
 _UNFINISHED = ".align.unfinished"  # stands in the directory while its files are being replaced
@@ -38,7 +41,8 @@ class AlignConfig:
         mfa: the ``mfa`` executable, a name on the PATH or a path.
         dictionary: MFA's pronunciation dictionary, name or path.
         acoustic_model: MFA's acoustic model, name or path.
-        ctc_model: transformers CTC model, local directory or hub name.
+        ctc_model: transformers CTC model, local directory or hub name; or directory of a mel
+            encoder that was trained with CTC.
         tokens: what the CTC model writes.
         device: torch device of the CTC model.
         nj: processes of MFA.
@@ -150,12 +154,20 @@ def _run(
             "no aligner: 'mfa' is not on the PATH and no CTC model was named; install MFA, or give "
             "--ctc_model (for English, facebook/wav2vec2-base-960h)."
         )
-    from espnet_entropy.evaluation.align_ctc import CTCAligner, align_with_ctc
+    from espnet_entropy.evaluation.align_ctc import align_with_ctc
 
-    aligner = CTCAligner(config.ctc_model, config.tokens, config.device)
+    aligner = _ctc_aligner(config.ctc_model, config.tokens, config.device)
     tiers = align_with_ctc(data, transcripts, failures, aligner)
     note = "CTC peaks on a 20 ms grid: trust it at ±50 ms, not at ±20 ms"
     return tiers, AlignmentInfo(source=f"CTC alignment, {config.ctc_model}", note=note)
+
+
+def _ctc_aligner(model: str, kind: str, device: str) -> Aligner:
+    """Of our own encoder or of transformers' model: the directory shows which it is."""
+    from espnet_entropy.evaluation.align_ctc import CTCAligner
+    from espnet_entropy.evaluation.align_ctc_mel import MelCTCAligner, is_ours
+
+    return (MelCTCAligner if is_ours(model) else CTCAligner)(model, kind, device)
 
 
 def _replace(

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ from espnet_entropy.utils.progress import progress
 WORD_DELIMITER = "|"
 PAUSE = 0.2  # seconds between words that are silence; less is shared by the two words
 KINDS = ("char", "phone")
+Aligner = Callable[[np.ndarray, str], dict[str, list[Interval]]]  # (T,) and a transcript to tiers
 
 
 def force_align(log_probs: np.ndarray, tokens: Sequence[int], blank: int) -> list[tuple[int, int]]:
@@ -140,7 +141,8 @@ class CTCAligner:
         except Exception as error:  # torch, safetensors and pickle each raise their own
             raise ValueError(
                 f"{name}: expected a transformers CTC model with preprocessor_config.json and "
-                f"vocab.json (local directory or hub name): {error}"
+                "vocab.json (local directory or hub name), or a mel encoder with a CTC head: "
+                f"{error}"
             ) from error
         self.blank = int(self.model.config.pad_token_id)
         self.fingerprint = sha256_file(path)[:16]
@@ -195,7 +197,7 @@ class CTCAligner:
 
 
 def align_with_ctc(
-    data: DataDir, transcripts: Mapping[str, str], failures: FailureLog, aligner: CTCAligner
+    data: DataDir, transcripts: Mapping[str, str], failures: FailureLog, aligner: Aligner
 ) -> dict[str, dict[str, list[Interval]]]:
     """Align every utterance of a data directory; what cannot be aligned goes to ``failures``."""
     tiers: dict[str, dict[str, list[Interval]]] = {}

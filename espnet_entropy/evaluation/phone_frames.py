@@ -1,4 +1,4 @@
-"""Phones of an alignment as classes: of every 20 ms frame, and of stretches of frames.
+"""Phones of transcripts and alignments as classes: in a row, and of every 20 ms frame.
 
 Legend: N frames (= units).
 """
@@ -14,6 +14,7 @@ from espnet_entropy.evaluation.boundaries import SILENCES, Span
 from espnet_entropy.utils.grid import FRAME_LENGTH, FRAME_SHIFT, SAMPLE_RATE
 
 SILENCE = "SIL"  # also where nothing is labelled
+WORD_END = "|"  # in transcripts of phones
 _STRESSED = re.compile(r"([A-Z]+)[0-2]")  # ARPAbet vowels: AH0, AH1 and AH2 are one phone
 
 
@@ -28,6 +29,16 @@ def phone_class(label: str) -> str:
         return SILENCE
     stressed = _STRESSED.fullmatch(label)
     return stressed[1] if stressed else label
+
+
+def spoken_phones(text: str) -> list[str]:
+    """Classes of a transcript of phones (``text.phones``): what has a sound of its own.
+
+    Example:
+        >>> spoken_phones("IH0 T | W AH0 Z | SIL")
+        ['IH', 'T', 'W', 'AH', 'Z']
+    """
+    return [name for name in map(phone_class, text.split()) if name not in (WORD_END, SILENCE)]
 
 
 def phone_names(spans: Iterable[Sequence[Span]]) -> list[str]:

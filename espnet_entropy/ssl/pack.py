@@ -10,14 +10,13 @@ import numpy as np
 
 from espnet_entropy.corpora.alignment import Interval, read_alignments
 from espnet_entropy.corpora.data_dir import PHONES, DataDir
-from espnet_entropy.evaluation.phone_frames import SILENCE, frame_phones, phone_class, phone_names
+from espnet_entropy.evaluation.phone_frames import frame_phones, phone_names, spoken_phones
 from espnet_entropy.ssl.packed import NO_PHONE, PackedSet, join
 from espnet_entropy.tokenizer.mel_levels import mel_levels
 from espnet_entropy.tokenizer.tokenizer import check_wav
 from espnet_entropy.utils.failures import FailureLog
 from espnet_entropy.utils.progress import progress
 
-WORD_END = "|"  # in them; no sound
 MAX_SECONDS = 30.0  # of an utterance: attention is quadratic, and a batch has to hold it
 
 
@@ -85,8 +84,7 @@ class _Corpus:
 
     def labels(self, utt: str) -> list[str]:
         """Phones of an utterance, without stress and word ends."""
-        words = self.phones.get(utt, "").split()
-        return [phone for word in words if (phone := phone_class(word)) not in (WORD_END, SILENCE)]
+        return spoken_phones(self.phones.get(utt, ""))
 
     def all_labels(self) -> Iterator[str]:
         for utt in self.phones:

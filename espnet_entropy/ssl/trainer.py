@@ -40,6 +40,7 @@ from espnet_entropy.ssl.objectives import (
 )
 from espnet_entropy.ssl.packed import PackedSet
 from espnet_entropy.ssl.targets import Targets
+from espnet_entropy.tokenizer.mel_ctc_head import BLANK, CTCHead
 from espnet_entropy.tokenizer.mel_encoder import MelEncoder
 from espnet_entropy.tokenizer.mel_model_dir import load_encoder, save_encoder
 from espnet_entropy.utils.config import to_dict, write_yaml
@@ -49,7 +50,7 @@ from espnet_entropy.utils.files import fingerprint
 Sums = dict[str, torch.Tensor]
 MASKED_SUMS, CTC_SUMS = ("nats", "hits", "hidden"), ("ctc_nats", "phones")
 PHONE_SUMS = ("phone_nats", "phone_hits", "aligned")
-MODEL = "model"  # below the directory of the training: the best encoder in 16 bits
+MODEL = "model"  # below the directory of the training: the best encoder and CTC head in 16 bits
 
 
 class Trainee(nn.Module):
@@ -294,6 +295,11 @@ class Trainer:
             "parameters": sum(p.numel() for p in self.trainee.encoder.parameters()),
         }
         save_encoder(self.trainee.encoder, self.out / MODEL, training=about)
+        if self.trainee.ctc is not None:
+            labels = [BLANK, *self.train_set.packed.label_names]
+            weight, bias = self.trainee.ctc.weight, self.trainee.ctc.bias
+            head = CTCHead(labels, weight.detach().cpu().numpy(), bias.detach().cpu().numpy())
+            head.save(self.out / MODEL)
 
 
 def learning_rate(config: TrainingConfig, step: int) -> float:

@@ -30,6 +30,7 @@ from espnet_entropy.utils.config import to_dict
 from espnet_entropy.utils.files import fingerprint
 
 NAME = "mel_encoder"
+STREAM_LEFT, STREAM_CHUNK, STREAM_RIGHT = 3.0, 0.4, 0.2  # seconds
 
 
 @dataclass(frozen=True)
@@ -101,6 +102,18 @@ class MelEncoderFeatures(SpeechModelFeatures):
         weights = {key: value.numpy() for key, value in self._encoder.state_dict().items()}
         self.fingerprint = fingerprint(decides | {"features": NAME, "version": 1}, weights)
         self._encoder.to(self._device, self._dtype)
+
+    def streaming(self) -> MelEncoderFeatures:
+        """The same in chunks; where none were chosen, of ``STREAM_CHUNK`` seconds."""
+        if self.config.chunk is not None:
+            return self
+        options = replace(
+            self.options,
+            chunk=STREAM_CHUNK,
+            left_context=STREAM_LEFT,
+            right_context=STREAM_RIGHT,
+        )
+        return MelEncoderFeatures(options, str(self._device), self._directory)
 
     def full_context(self) -> MelEncoderFeatures:
         """The same without chunks."""

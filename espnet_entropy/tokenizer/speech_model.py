@@ -180,7 +180,8 @@ class SpeechModelFeatures:
         Raises:
             ValueError: as :meth:`streaming`.
         """
-        return ChunkStream(self.streaming(), ChunkPlan(self.config))
+        chunked = self.streaming()
+        return ChunkStream(chunked, ChunkPlan(chunked.config))
 
     def save_model(self, directory: Path) -> dict[str, Any]:
         """Copy the blocks in use to ``directory/model`` (safetensors); the options that change."""

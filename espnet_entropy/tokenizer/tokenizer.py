@@ -92,9 +92,10 @@ class Tokenizer:
     def streaming(self) -> Tokenizer:
         """The tokenizer whose units a stream gives, offline, with the same quantizer.
 
-        It is this one itself, except for features that look at the whole utterance only to
-        normalize it (MFCC): those are normalized by what has been heard so far, and some units
-        differ. ``python -m espnet_entropy.bin.evaluate_streaming`` measures how many.
+        It is this one itself, except for features that can do with less than the whole utterance:
+        MFCC are normalized by what has been heard so far, a small encoder of our own works in
+        chunks. Some units differ; ``python -m espnet_entropy.bin.evaluate_streaming`` measures how
+        many.
 
         Raises:
             ValueError: if the features need the whole utterance (a speech model without chunks).

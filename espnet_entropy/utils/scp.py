@@ -93,6 +93,11 @@ def read_scp(path: str | Path, allow_empty: bool = False) -> dict[str, str]:
     return table
 
 
+def is_large(path: Path) -> bool:
+    """Whether a file is one that is left on disk."""
+    return path.is_file() and path.stat().st_size >= LARGE
+
+
 def read_table(
     path: str | Path, allow_empty: bool = False, check: Check | None = None
 ) -> Mapping[str, str]:
@@ -107,7 +112,7 @@ def read_table(
         ValueError: as :func:`read_scp`, or what ``check`` says of the first value it refuses.
     """
     path = Path(path)
-    if path.is_file() and path.stat().st_size >= LARGE:
+    if is_large(path):
         from espnet_entropy.utils.table import Table  # needs numpy
 
         return Table(path, allow_empty, check)

@@ -26,6 +26,7 @@ from typing import Any
 
 import numpy as np
 
+from espnet_entropy.corpora import format_audio
 from espnet_entropy.corpora.data_dir import DataDir
 from espnet_entropy.entropy_lm import packing
 from espnet_entropy.entropy_lm.dump import UnitDump
@@ -121,6 +122,14 @@ def data_directory(folder: Path) -> Work:
     data = DataDir.read(folder / "data")
     keys = some_keys(folder / "data/utt2spk")
     return lambda: len([(data.wavs[k], data.utt2spk[k], data.texts[""][k]) for k in keys])
+
+
+def merge_format(folder: Path) -> Work:
+    """Jobs of stage format, which here believe the tables and decode nothing; then their merge."""
+    samples = int(utterance_lengths(1)[0])
+    format_audio._Work._format = lambda work, utt: (work.data.wavs[utt], samples)  # type: ignore[method-assign]
+    format_audio.format_audio(folder / "data", folder / "dump")
+    return lambda: format_audio.merge(folder / "data", folder / "dump")
 
 
 def units_at_random(folder: Path) -> Work:
@@ -248,6 +257,7 @@ def _as_numbers(_: str, item: dict[str, Any]) -> dict[str, Any]:
 
 PARTS: dict[str, Part] = {
     "data directory": data_directory,
+    "merge of format": merge_format,
     "units at random": units_at_random,
     "scorer's plan": scorer_plan,
     "ASR training data": asr_data,

@@ -4,8 +4,9 @@ import json
 import numpy as np
 import pytest
 import torch
-from toy_speech import toy_set
+from toy_speech import PHONES, UNITS_PER_PHONE, toy_set
 
+from espnet_entropy.evaluation.align_ctc import force_align
 from espnet_entropy.ssl import targets as targets_module
 from espnet_entropy.ssl.batches import DeviceSet, aligned_phones
 from espnet_entropy.ssl.config import TrainingConfig
@@ -21,8 +22,9 @@ from espnet_entropy.ssl.targets import (
 )
 from espnet_entropy.ssl.trainer import Trainer, learning_rate
 from espnet_entropy.tokenizer.config import KMeansConfig
+from espnet_entropy.tokenizer.mel_ctc_head import BLANK, HEAD, CTCHead
 from espnet_entropy.tokenizer.mel_encoder import MelEncoder, MelEncoderConfig
-from espnet_entropy.tokenizer.mel_model_dir import load_encoder, save_encoder
+from espnet_entropy.tokenizer.mel_model_dir import WEIGHTS, load_encoder, save_encoder
 
 ENCODER = MelEncoderConfig(width=24, layers=2, heads=2, ffn=48, kernel=5)
 BASE = TrainingConfig(
@@ -87,7 +89,7 @@ def test_slices_end_where_one_run_ends(targets, tmp_path):
     while not Trainer(options, TRAIN, VALID, tmp_path / "cut", targets).run(max_minutes=0):
         slices += 1
     assert slices >= 6  # one update each, and none where a look ended the training
-    for name in ("weights.9.safetensors", "best.safetensors", "model/model.safetensors"):
+    for name in ("weights.9.safetensors", "best.safetensors", f"model/{WEIGHTS}", f"model/{HEAD}"):
         assert (tmp_path / "whole" / name).read_bytes() == (tmp_path / "cut" / name).read_bytes()
     for first, second in zip(log(tmp_path / "whole"), log(tmp_path / "cut"), strict=True):
         assert {**first, "seconds": 0} == {**second, "seconds": 0}
@@ -122,6 +124,21 @@ def test_phones_are_learned_from_labels_alone(tmp_path):
     assert log(tmp_path)[-1]["valid"]["per"] < 0.1
     best = layer_targets(TRAIN, VALID, tmp_path / "model", KMeansConfig(num_clusters=12)).about
     assert best["pnmi"] > 0.7
+    check_alignment(tmp_path / "model")
+
+
+def check_alignment(model):
+    """What was written beside the encoder finds the phones of the valid set in time."""
+    encoder, layer = load_encoder(model)
+    head = CTCHead.load(model)
+    assert head.labels == [BLANK, *PHONES]
+    frames = np.split(layer_frames(VALID, encoder, layer, "cpu"), np.cumsum(VALID.units)[:-1])
+    phones = np.split(VALID.labels.astype(int) + 1, np.cumsum(VALID.label_lengths)[:-1])
+    inside = []
+    for x, tokens in zip(frames, phones, strict=True):
+        for i, (begin, end) in enumerate(force_align(head.log_probs(x), tokens.tolist(), 0)):
+            inside.append(begin < (i + 1) * UNITS_PER_PHONE and end > i * UNITS_PER_PHONE)
+    assert np.mean(inside) > 0.9, np.mean(inside)
 
 
 def test_aligned_phones_are_learned_by_their_names(tmp_path):

@@ -98,8 +98,18 @@ def test_a_stream_equals_the_chunks(model):
     assert features.latency == pytest.approx(0.4 + 0.1 + 0.005)
     whole = features.full_context()
     assert whole.fingerprint == build_features("mel_encoder", {"model": str(model)}).fingerprint
-    with pytest.raises(ValueError, match="looks at the whole utterance"):
-        whole.stream()
+
+
+def test_features_of_the_whole_utterance_stream_in_chunks_of_their_own(model):
+    whole = build_features("mel_encoder", {"model": str(model)})
+    wav = babble(4, 2.0)
+    stream = whole.stream()
+    pieces = [stream.push(part) for part in np.array_split(wav, 13)] + [stream.flush()]
+    chunked = whole.streaming()
+    np.testing.assert_array_equal(np.concatenate(pieces), chunked.extract(wav))
+    assert (whole.latency, chunked.latency) == (np.inf, pytest.approx(0.4 + 0.2 + 0.005))
+    assert chunked.streaming() is chunked
+    assert chunked.fingerprint != whole.fingerprint == chunked.full_context().fingerprint
 
 
 def test_a_tokenizer_takes_its_model_along(model, tmp_path):
