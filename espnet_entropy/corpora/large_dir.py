@@ -160,7 +160,8 @@ def copy_tables(data: DataDir, out: str | Path, without: Collection[str]) -> int
                     assert text is not None, (name, utt)
                     stream.write(format_line(utt, " ".join(text.split())))
     files = {"spk2utt", *data.speakers, *texts}
-    files |= {name for name in map("ctm.{}".format, TIERS) if _copy_ctm(data, out, name, without)}
+    tiers = [f"ctm.{tier}" for tier in TIERS]
+    files.update(name for name in tiers if _copy_ctm(data, out, name, without))
     if (data.path / "alignment.yaml").is_file():
         write_alignment_info(out, read_alignment_info(data.path))
         files.add("alignment.yaml")

@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 ROOT = Path(__file__).parent
-DEFAULT = "mini_hubert_500"
+DEFAULT = "mini_hubert"
 
 
 def shipped() -> list[str]:

@@ -127,7 +127,7 @@ def data_directory(folder: Path) -> Work:
 def merge_format(folder: Path) -> Work:
     """Jobs of stage format, which here believe the tables and decode nothing; then their merge."""
     samples = int(utterance_lengths(1)[0])
-    format_audio._Work._format = lambda work, utt: (work.data.wavs[utt], samples)  # type: ignore[method-assign]
+    format_audio._Work._format = lambda work, utt: (work.data.wavs[utt], samples)
     format_audio.format_audio(folder / "data", folder / "dump")
     return lambda: format_audio.merge(folder / "data", folder / "dump")
 

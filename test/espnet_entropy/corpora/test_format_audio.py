@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -15,10 +17,16 @@ import soundfile
 
 from espnet_entropy.bin import format_audio as command
 from espnet_entropy.corpora import format_audio as module
-from espnet_entropy.corpora.alignment import AlignmentInfo, Interval, read_alignments
+from espnet_entropy.corpora.alignment import (
+    AlignmentInfo,
+    Interval,
+    read_alignment_info,
+    read_alignments,
+)
 from espnet_entropy.corpora.audio import load_audio
 from espnet_entropy.corpora.data_dir import DataDir, Utterance, write_data_dir
 from espnet_entropy.corpora.validate import validate_data_dir
+from espnet_entropy.utils import scp
 from espnet_entropy.utils.scp import read_scp
 from espnet_entropy.utils.shards import Job
 
@@ -91,6 +99,52 @@ def test_only_what_needs_it_is_converted(here: Path) -> None:
     assert data.texts["fr"].keys() == data.texts[""].keys() == wavs.keys()
     assert read_alignments("dump")["words"]["a-8k"] == [Interval(0.05, 0.15, "a")]
     assert validate_data_dir("dump", audio=True) == []
+
+
+@pytest.mark.parametrize("on_disk", [False, True])
+@pytest.mark.parametrize("in_order", [False, True])
+def test_merged_tables_are_those_of_the_utterances_themselves(
+    here: Path, monkeypatch: pytest.MonkeyPatch, on_disk: bool, in_order: bool
+) -> None:
+    if on_disk:
+        monkeypatch.setattr(scp, "LARGE", 1)
+    for name, what in (("ctm.words", "{0} 1 0.3 0.1 l\n{0} 0.2 0.1 m\n"), ("text", "{0} t \tx\n")):
+        lines = [what.format(utt) for utt in read_scp("data/utt2spk")]
+        if not in_order:
+            random.Random(0).shuffle(lines)
+        Path("data", name).write_text("".join(lines) + what.format("other"))
+    Path("data/text.none").write_text("other x\n")
+    Path("data/ctm.phones").write_text("b-cut 0.1 0.2 f\n")  # which fails
+    Path("dump").mkdir()
+    for name in ("text.de", "ctm.phones", "segments", "spk2age"):
+        Path("dump", name).write_text("of an earlier run\n")
+    run()
+    source, wavs = DataDir.read("data"), read_scp("dump/wav.scp")
+    kept = dataclasses.replace(source, wavs=wavs)
+    write_data_dir("expected", kept.utterances(), source.speakers, read_alignment_info("data"))
+    made = {path.name: path.read_bytes() for path in Path("dump").iterdir() if path.is_file()}
+    del made["failed.txt"], made["utt2num_samples"]
+    assert made == snapshot(here / "expected")
+    assert {"text", "text.fr", "ctm.words", "spk2gender", "spk2utt"} < made.keys()
+
+
+def test_what_write_data_dir_refuses_is_refused(here: Path) -> None:
+    module.format_audio("data", "dump")
+    Path("data/text.fr").write_text("a-8k x\nb-cut y\n")
+    with pytest.raises(
+        ValueError, match=r"^dump: 6 .* have no 'text.fr' though others have: a-48k"
+    ):
+        module.merge("data", "dump", max_failed=0.5)
+    Path("data/text.fr").unlink()
+    text = Path("data/utt2spk").read_text()
+    Path("data/utt2spk").write_text(text.replace("b-1 b", "b-1 b c"))
+    with pytest.raises(ValueError, match="'b-1': speaker 'b c'; expected one word"):
+        module.merge("data", "dump", max_failed=0.5)
+    for name in ("wav.scp", "utt2spk"):
+        assert not Path("dump", name).exists()
+        Path("data", name).write_text("")
+    with pytest.raises(ValueError, match="dump: no utterances to write"):
+        module.merge("data", "dump")
 
 
 def test_failures_are_listed_and_too_many_of_them_stop(here: Path) -> None:
