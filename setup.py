@@ -24,7 +24,11 @@ setup(
     package_data={
         "espnet_entropy": ["py.typed"],
         "espnet_entropy.corpora.mini_synth": ["*.yaml"],
-        "espnet_entropy.models": ["*/*", "*/*/*", "*/*/*/*"],
+        "espnet_entropy.models": [
+            f"{folder}/*.{kind}"
+            for folder in ("*", "*/tokenizer", "*/tokenizer/model", "*/entropy_lm")
+            for kind in ("yaml", "md", "safetensors")
+        ],
     },
     python_requires=">=3.10",
     install_requires=[

@@ -22,11 +22,11 @@ def describe(directory: Path, as_json: bool = False) -> str:
     model = ModelDirectory.open(directory)
     table = CalibrationTable.load(model.calibration)
     content: dict[str, Any] = {
-        "model": str(directory),
+        "model": str(model.path),
         **to_dict(model.manifest),
         "tokenizer_config": read_yaml(model.tokenizer / "tokenizer.yaml"),
         "entropy_lm_config": read_yaml(model.entropy_lm / "config.yaml"),
-        "bytes": sum(f.stat().st_size for f in Path(directory).rglob("*") if f.is_file()),
+        "bytes": sum(f.stat().st_size for f in model.path.rglob("*") if f.is_file()),
         "calibration": [
             {
                 "criterion": entry.name,

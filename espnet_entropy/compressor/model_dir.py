@@ -16,7 +16,7 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from espnet_entropy.models import resolve, shipped
+from espnet_entropy.models import MANIFEST, resolve
 from espnet_entropy.utils.config import write_yaml
 from espnet_entropy.utils.files import atomic_write
 from espnet_entropy.utils.model_dir import Kind, open_model_dir
@@ -24,11 +24,12 @@ from espnet_entropy.utils.model_dir import Kind, open_model_dir
 FORMAT = 1
 KIND = Kind(
     name="model directory",
-    manifest="model.yaml",
+    manifest=MANIFEST,
     parts=("tokenizer", "entropy_lm", "calibration.yaml"),
     format=FORMAT,
     made_by="a recipe makes one (egs2/mini_synth/asr1/run.sh makes "
-    f"egs2/mini_synth/units1/exp/compressor); shipped: {', '.join(shipped()) or 'none'}",
+    "egs2/mini_synth/units1/exp/compressor); 'espnet-entropy info --help' lists those that come "
+    "with the toolkit",
     usual="exp/compressor",
 )
 
@@ -126,7 +127,7 @@ class ModelDirectory:
         check_parts(parts)
         path = Path(path)
         path.mkdir(parents=True, exist_ok=True)
-        (path / "model.yaml").unlink(missing_ok=True)  # not whole from here until the last line
+        (path / MANIFEST).unlink(missing_ok=True)  # not whole from here until the last line
         # with_model: a HuBERT that lies elsewhere comes along, so that the directory can be moved
         parts.tokenizer.save(path / "tokenizer", with_model=True)
         hidden = shutil.ignore_patterns(".*")  # temporary files of a run that was killed
@@ -142,5 +143,5 @@ class ModelDirectory:
             criterion=criterion,
             rate=float(rate),
         )
-        write_yaml(path / "model.yaml", manifest)
+        write_yaml(path / MANIFEST, manifest)
         return cls(path, manifest)

@@ -22,8 +22,10 @@ def combine(directories: Sequence[str | Path], out: str | Path) -> None:
 
     Raises:
         ValueError: for an unusable directory, an utterance or a speaker that is in two of them,
-            or alignments that are shifted differently.
+            alignments that are shifted differently, or if ``out`` is one of them.
     """
+    if Path(out).resolve() in {Path(path).resolve() for path in directories}:
+        raise ValueError(f"{out}: is one of the directories to combine; choose another place.")
     parts = [DataDir.read(path) for path in directories]
     _check_apart(parts)
     suffixes = set.intersection(*(set(part.texts) for part in parts))
@@ -38,14 +40,13 @@ def combine(directories: Sequence[str | Path], out: str | Path) -> None:
 
 
 def _utterances(parts: Sequence[DataDir], suffixes: set[str]) -> Iterator[Utterance]:
-    further = sorted(suffixes - {""})
     for part in parts:
         for utt in part.utterances():
-            yield dataclasses.replace(
-                utt,
-                text=utt.text if "" in suffixes else None,
-                texts={suffix: utt.texts.get(suffix, "") for suffix in further},
-            )
+            texts = {suffix: text for suffix, text in utt.texts.items() if suffix in suffixes}
+            if PHONES in suffixes:
+                texts.setdefault(PHONES, "")
+            text = utt.text if "" in suffixes else None
+            yield dataclasses.replace(utt, text=text, texts=texts)
 
 
 def _check_apart(parts: Sequence[DataDir]) -> None:
@@ -57,7 +58,7 @@ def _check_apart(parts: Sequence[DataDir]) -> None:
                 if first is not part.path:
                     raise ValueError(
                         f"{what} '{name}' is in {first} and in {part.path}; expected names that "
-                        "tell the corpora apart. Prepare one of them with a prefix."
+                        "tell the corpora apart. Rename those of one of them."
                     )
 
 

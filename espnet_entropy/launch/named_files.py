@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from espnet_entropy.models import MANIFEST, resolve, shipped
 from espnet_entropy.utils.cli import Parser, run_main
 from espnet_entropy.utils.config import read_yaml
 
@@ -20,8 +21,9 @@ DESCRIPTIONS = (".yaml", ".json")  # of a model's directory; ours hold fingerpri
 def with_named(config: Path) -> list[Path]:
     """A configuration, and what its values name: files, and the descriptions in directories.
 
-    A value that names nothing here (a model of a hub) adds nothing; of a configuration that cannot
-    be read, only itself is told: the stage will say why.
+    A model that comes with the toolkit is told by its manifest. A value that names nothing here (a
+    model of a hub) adds nothing; of a configuration that cannot be read, only itself is told: the
+    stage will say why.
 
     Args:
         config: YAML; paths in it are relative to the current directory.
@@ -35,6 +37,8 @@ def with_named(config: Path) -> list[Path]:
         if os.path.isdir(value) and "/" in value:  # a word may be the name of a directory by chance
             inside = sorted(Path(value).iterdir())
             found += [file for file in inside if file.suffix in DESCRIPTIONS and file.is_file()]
+        elif value in shipped():
+            found.append(resolve(value) / MANIFEST)
         elif os.path.isfile(value):
             found.append(Path(value))
     return list(dict.fromkeys(found))

@@ -1,6 +1,6 @@
 """Models that come with the toolkit: model directories of units beside this file.
 
-Wherever a model directory of units is asked for, the name of a shipped one does as well; a
+Wherever a model directory of units is asked for, the name of a shipped one does as well; a model
 directory of that name goes first.
 """
 
@@ -9,12 +9,13 @@ from __future__ import annotations
 from pathlib import Path
 
 ROOT = Path(__file__).parent
+MANIFEST = "model.yaml"
 DEFAULT = "mini_hubert"
 
 
 def shipped() -> list[str]:
     """Names of the shipped models."""
-    return sorted(path.parent.name for path in ROOT.glob("*/model.yaml"))
+    return sorted(path.parent.name for path in ROOT.glob(f"*/{MANIFEST}"))
 
 
 def resolve(model: str | Path | None) -> Path:
@@ -24,6 +25,6 @@ def resolve(model: str | Path | None) -> Path:
     """
     if model is None:
         return ROOT / DEFAULT
-    if not Path(model).exists() and str(model) in shipped():
+    if not (Path(model) / MANIFEST).is_file() and str(model) in shipped():
         return ROOT / model
     return Path(model)

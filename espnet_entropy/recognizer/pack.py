@@ -14,6 +14,7 @@ import torch
 from espnet_entropy.compressor.model_dir import ModelDirectory
 from espnet_entropy.entropy_lm.export import get_key
 from espnet_entropy.entropy_lm.storage import load_weights
+from espnet_entropy.models import resolve
 from espnet_entropy.recognizer.average import ChosenWeights, average, choose_best
 from espnet_entropy.recognizer.build import build_model, count_parameters
 from espnet_entropy.recognizer.card import recognizer_card
@@ -124,7 +125,7 @@ def _compressor(frontend: FrontendConfig, given: str | Path | None, source: Path
             f"{source}: frontend_conf names no model directory, without which no waveform can be "
             "recognized; give --compressor ../units1/exp/compressor."
         )
-    if given is None and not Path(str(frontend.model)).is_dir():
+    if given is None and not resolve(frontend.model).is_dir():
         raise ValueError(
             f"{source}: frontend_conf: model: {frontend.model}: no such directory; run this where "
             "the training ran, or give the model directory: --compressor DIR."

@@ -25,7 +25,7 @@ class Batch:
         targets: (B, N) int64 cluster of each unit; -1 beyond a length or without targets.
         labels: (Σ P,) int64 phones from 1 (0 is CTC's blank), of one utterance after the other.
         label_lengths: (B,) int64; 0 for an utterance without labels.
-        phones: (B, N) int64 aligned phone of each unit; -1 beyond a length or if not known.
+        aligned: (B, N) int64 aligned phone of each unit; -1 beyond a length or if not known.
     """
 
     index: np.ndarray
@@ -34,7 +34,7 @@ class Batch:
     targets: torch.Tensor
     labels: torch.Tensor
     label_lengths: torch.Tensor
-    phones: torch.Tensor
+    aligned: torch.Tensor
 
 
 def plan_batches(units: np.ndarray, max_units: int, seed: int, epoch: int) -> list[np.ndarray]:
@@ -69,7 +69,7 @@ class DeviceSet:
         packed: the set.
         device: where it lies.
         targets: (Σ N,) cluster of each unit, utterance after utterance; ``None`` for none.
-        phone_names: what ``Batch.phones`` counts; the set's own aligned phones, if not given.
+        phone_names: what ``Batch.aligned`` counts; the set's own aligned phones, if not given.
     """
 
     def __init__(
@@ -88,7 +88,7 @@ class DeviceSet:
             packed, packed.aligned_names if phone_names is None else phone_names
         )
         self.is_aligned = np.maximum.reduceat(phones, np.cumsum(packed.units) - packed.units) >= 0
-        self._phones = torch.from_numpy(phones).to(self.device)
+        self._aligned = torch.from_numpy(phones).to(self.device)
         self._labels = torch.from_numpy(packed.labels.astype(np.int64) + 1).to(self.device)
         self._units = torch.from_numpy(packed.units).to(self.device)
         self._label_lengths = torch.from_numpy(packed.label_lengths).to(self.device)
@@ -110,7 +110,7 @@ class DeviceSet:
             targets=self._targets[units].masked_fill(beyond, -1),
             labels=torch.cat([self._labels[begin:end] for begin, end in self._spans[index]]),
             label_lengths=self._label_lengths[chosen],
-            phones=self._phones[units].masked_fill(beyond, -1),
+            aligned=self._aligned[units].masked_fill(beyond, -1),
         )
 
 

@@ -69,13 +69,13 @@ class Trainee(nn.Module):
         super().__init__()
         D = config.encoder.width
         self.encoder = MelEncoder(config.encoder, config.dropout)
-        self.masked = self.ctc = self.phones = None
+        self.masked = self.ctc = self.aligned = None
         if config.masked_weight:
             self.masked = MaskedPrediction(D, clusters, config.projection, config.temperature)
         if config.ctc_weight:
             self.ctc = nn.Linear(D, phones + 1)
         if config.phone_weight:
-            self.phones = nn.Linear(D, aligned)
+            self.aligned = nn.Linear(D, aligned)
         self.weights = config.masked_weight, config.ctc_weight, config.phone_weight
 
     def forward(
@@ -92,8 +92,8 @@ class Trainee(nn.Module):
             logits = self.ctc(x).float()
             part, found = ctc_loss(logits, batch)
             loss, sums = loss + self.weights[1] * part, sums | found
-        if self.phones is not None:
-            part, found = phone_loss(self.phones(x).float(), batch.phones)
+        if self.aligned is not None:
+            part, found = phone_loss(self.aligned(x).float(), batch.aligned)
             loss, sums = loss + self.weights[2] * part, sums | found
         return loss, sums, logits
 
@@ -135,7 +135,7 @@ class Trainer:
         torch.manual_seed(config.seed)
         self.trainee = Trainee(config, clusters, len(train.label_names), len(names))
         key: dict[str, object] = {"config": to_dict(config), "train": train.key, "valid": valid.key}
-        key["phones"] = names if config.phone_weight else None
+        key["phones"] = [names, valid.aligned_names] if config.phone_weight else None
         key["targets"] = None if targets is None else targets.key
         if config.init is not None:
             key["init"] = self._begin_with(config.init)
@@ -258,7 +258,7 @@ class Trainer:
             hidden = self._hidden(batch)
             if self.trainee.masked is not None:
                 _add(sums, self.trainee(batch, hidden)[1], MASKED_SUMS)
-            if self.trainee.ctc is None and self.trainee.phones is None:
+            if self.trainee.ctc is None and self.trainee.aligned is None:
                 continue
             _, more, logits = self.trainee(batch, torch.zeros_like(hidden))
             _add(sums, more, [name for name in (*CTC_SUMS, *PHONE_SUMS) if name in more])

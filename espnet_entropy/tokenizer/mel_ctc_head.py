@@ -76,9 +76,8 @@ class CTCHead:
         path = Path(directory) / HEAD
         if not path.is_file():
             raise ValueError(
-                f"{path}: no such file; expected the CTC head of an encoder trained with "
-                "ctc_weight. Run ssl_train on its directory again: a finished training only writes "
-                "its model."
+                f"{path}: no such file; expected the CTC head beside an encoder trained with "
+                "ctc_weight: exp/train_ctc/model, not exp/units/model."
             )
         try:
             with safe_open(path, "np") as file:

@@ -18,7 +18,7 @@ import torch
 
 from espnet_entropy.models import resolve, shipped
 from espnet_entropy.tokenizer.mel_levels import mel_levels
-from espnet_entropy.tokenizer.mel_model_dir import load_encoder, save_encoder
+from espnet_entropy.tokenizer.mel_model_dir import DESCRIPTION, load_encoder, save_encoder
 from espnet_entropy.tokenizer.speech_model import (
     BATCH_NOISE,
     ChunkPlan,
@@ -102,18 +102,19 @@ class MelEncoderFeatures(SpeechModelFeatures):
         weights = {key: value.numpy() for key, value in self._encoder.state_dict().items()}
         self.fingerprint = fingerprint(decides | {"features": NAME, "version": 1}, weights)
         self._encoder.to(self._device, self._dtype)
+        self._streaming: MelEncoderFeatures | None = self if options.chunk is not None else None
 
     def streaming(self) -> MelEncoderFeatures:
         """The same in chunks; where none were chosen, of ``STREAM_CHUNK`` seconds."""
-        if self.config.chunk is not None:
-            return self
-        options = replace(
-            self.options,
-            chunk=STREAM_CHUNK,
-            left_context=STREAM_LEFT,
-            right_context=STREAM_RIGHT,
-        )
-        return MelEncoderFeatures(options, str(self._device), self._directory)
+        if self._streaming is None:
+            options = replace(
+                self.options,
+                chunk=STREAM_CHUNK,
+                left_context=STREAM_LEFT,
+                right_context=STREAM_RIGHT,
+            )
+            self._streaming = MelEncoderFeatures(options, str(self._device), self._directory)
+        return self._streaming
 
     def full_context(self) -> MelEncoderFeatures:
         """The same without chunks."""
@@ -132,9 +133,10 @@ class MelEncoderFeatures(SpeechModelFeatures):
         inside = Path(self._directory or ".") / self.options.model
         if self.options.model.startswith("./") and inside.is_dir():
             return inside
-        if self.options.model in shipped():
+        named = Path(self.options.model)
+        if not (named / DESCRIPTION).is_file() and self.options.model in shipped():
             return resolve(self.options.model) / "tokenizer" / "model"
-        return Path(self.options.model)
+        return named
 
     def _forward(self, wavs: list[np.ndarray]) -> list[np.ndarray]:
         levels = torch.from_numpy(np.stack([mel_levels(wav) for wav in wavs])).to(self._device)

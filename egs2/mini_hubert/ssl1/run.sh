@@ -8,5 +8,6 @@ cd "$(dirname "${BASH_SOURCE[0]}")"
     --valid_set valid \
     --test_sets "../../mini_synth/units1:test_unseen ../units1:test_unseen ../units1:lj" \
     --corpora ../units1 \
+    --iterations 0 \
     --exported train_ctc \
     "$@"

@@ -10,7 +10,7 @@ from espnet_entropy.evaluation.align_ctc import force_align
 from espnet_entropy.ssl import targets as targets_module
 from espnet_entropy.ssl.batches import DeviceSet, aligned_phones
 from espnet_entropy.ssl.config import TrainingConfig
-from espnet_entropy.ssl.objectives import ctc_loss, greedy_phones, phone_errors
+from espnet_entropy.ssl.objectives import ctc_loss, greedy_phones, phone_errors, phone_loss
 from espnet_entropy.ssl.targets import (
     Targets,
     cluster_frames,
@@ -82,7 +82,7 @@ def test_hidden_units_become_predictable_but_not_at_random(targets, tmp_path):
 
 
 def test_slices_end_where_one_run_ends(targets, tmp_path):
-    options = config(ctc_weight=0.5, steps=9, eval_every=4)
+    options = config(ctc_weight=0.5, phone_weight=0.5, steps=9, eval_every=4)
     whole = Trainer(options, TRAIN, VALID, tmp_path / "whole", targets)
     assert whole.run()
     slices = 0
@@ -93,6 +93,8 @@ def test_slices_end_where_one_run_ends(targets, tmp_path):
         assert (tmp_path / "whole" / name).read_bytes() == (tmp_path / "cut" / name).read_bytes()
     for first, second in zip(log(tmp_path / "whole"), log(tmp_path / "cut"), strict=True):
         assert {**first, "seconds": 0} == {**second, "seconds": 0}
+        valid = first["valid"]
+        assert valid["score"] == pytest.approx((valid["per"] + valid["phone_error"]) / 2)
     assert Trainer(options, TRAIN, VALID, tmp_path / "cut", targets).run()  # nothing left to do
 
 
@@ -159,6 +161,18 @@ def test_aligned_phones_are_learned_by_their_names(tmp_path):
     blind = toy_set(8, 2, aligned=False)
     with pytest.raises(ValueError, match="phone_weight: the valid set"):
         Trainer(options, TRAIN, blind, tmp_path / "blind")
+
+
+def test_the_loss_of_aligned_phones_is_their_mean_over_known_units():
+    logits = torch.tensor([[[2.0, 0.0], [0.0, 0.0], [0.0, 1.0]], [[0.0, 3.0]] * 3])
+    phones = torch.tensor([[0, 1, -1], [-1, -1, 0]])
+    nats = [np.log1p(np.exp(-2)), np.log(2), np.log1p(np.exp(3))]
+    loss, sums = phone_loss(logits, phones)
+    assert float(loss) == pytest.approx(np.mean(nats))
+    assert float(sums["phone_nats"]) == pytest.approx(np.sum(nats))
+    assert (int(sums["phone_hits"]), int(sums["aligned"])) == (1, 3)
+    nothing, sums = phone_loss(logits, torch.full_like(phones, -1))
+    assert (float(nothing), int(sums["aligned"])) == (0, 0)
 
 
 def test_an_epoch_has_what_one_of_the_objectives_can_use(tmp_path):

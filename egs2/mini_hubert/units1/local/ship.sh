@@ -1,0 +1,13 @@
+#!/usr/bin/env bash
+# The model directory of this recipe becomes the one that comes with the toolkit: from units1, after ../ssl1.
+set -euo pipefail
+to=../../../espnet_entropy/models/mini_hubert
+rm -rf "${to}"
+cp -r exp/compressor "${to}"
+{
+    cat exp/compressor/README.md
+    printf '\n## Rates on other sets\n\nGroups per second with the thresholds of this directory:\n\n```\n'
+    grep -E '^(criterion|global|planned_center100|uniform) ' exp/calibration/rates.txt
+    printf '```\n\n'
+    sed 's/^#/##/' ../ssl1/exp/units/model/README.md
+} > "${to}/README.md"
