@@ -30,7 +30,8 @@ from espnet_entropy.utils.config import to_dict
 from espnet_entropy.utils.files import fingerprint
 
 NAME = "mel_encoder"
-STREAM_LEFT, STREAM_CHUNK, STREAM_RIGHT = 3.0, 0.4, 0.2  # seconds
+# seconds; what they cost: egs2/mini_hubert/units1/README.md, "As a stream"
+STREAM_LEFT, STREAM_CHUNK, STREAM_RIGHT = 3.0, 0.4, 0.2
 
 
 @dataclass(frozen=True)
