@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# The model directory of this recipe becomes the one that comes with the toolkit: from units1, after ../ssl1.
+# The model directory of this recipe becomes one that comes with the toolkit: local/ship.sh [NAME], from units1.
 set -euo pipefail
-to=../../../espnet_entropy/models/mini_hubert
+to=../../../espnet_entropy/models/${1:-mini_hubert}
 rm -rf "${to}"
 cp -r exp/compressor "${to}"
 {
