@@ -12,13 +12,11 @@ import numpy as np
 from espnet_entropy.corpora.alignment import Interval
 from espnet_entropy.evaluation.align_ctc import force_align, phone_intervals
 from espnet_entropy.evaluation.phone_frames import spoken_phones
-from espnet_entropy.tokenizer.mel_ctc_head import CTCHead
+from espnet_entropy.tokenizer.mel_ctc_head import BLANK_ID, CTCHead
 from espnet_entropy.tokenizer.mel_features import MelEncoderFeatures, MelEncoderOptions
 from espnet_entropy.tokenizer.mel_model_dir import DESCRIPTION
 from espnet_entropy.tokenizer.tokenizer import check_wav
 from espnet_entropy.utils.device import check_device
-
-BLANK_ID = 0
 
 
 def is_ours(name: str) -> bool:

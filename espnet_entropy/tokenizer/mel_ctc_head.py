@@ -21,7 +21,7 @@ from espnet_entropy.tokenizer.mel_model_dir import read_description
 from espnet_entropy.utils.files import atomic_write, fingerprint
 
 HEAD = "ctc_head.safetensors"
-BLANK = "<blank>"
+BLANK, BLANK_ID = "<blank>", 0  # of the first class
 _ABOUT = "ctc_head"  # the only key of the metadata: with several, their order is left to chance
 
 
