@@ -10,6 +10,7 @@ import argparse
 import logging
 from collections.abc import Sequence
 
+from espnet_entropy.entropy_lm.config import DTYPES
 from espnet_entropy.utils.cli import Parser, paired, run_main, setup_logging
 
 
@@ -22,6 +23,12 @@ def get_parser() -> argparse.ArgumentParser:
     parser.add_argument("--job", type=int, default=1, help="number of this job, from 1")
     parser.add_argument("--nj", type=int, default=1, help="number of jobs")
     parser.add_argument("--device", default="cpu", help="cpu, cuda or cuda:<n>")
+    parser.add_argument(
+        "--dtype", default=DTYPES[0], choices=DTYPES, help="of the matrix products; one per set"
+    )
+    parser.add_argument(
+        "--compile", action="store_true", help="torch.compile, for bfloat16 on a GPU; takes a while"
+    )
     parser.add_argument("--shard_units", type=int, default=50_000, help="units per shard")
     parser.add_argument("--merge", action="store_true", help="merge the jobs' shards")
     parser.add_argument(
@@ -39,11 +46,11 @@ def main(argv: Sequence[str] | None = None) -> None:
 
     job = Job(args.job, args.nj)
     for units, out in paired(args.units, args.out, "--units and --out"):
-        stage = ScoreStage(args.model, units, out, args.shard_units)
+        stage = ScoreStage(args.model, units, out, args.shard_units, args.dtype)
         if args.merge:
             logging.info("%s: %d utterances scored", out, stage.merge(args.max_failed))
         else:
-            stage.run(job, args.device)
+            stage.run(job, args.device, args.compile)
 
 
 if __name__ == "__main__":

@@ -9,6 +9,9 @@ from typing import Any
 
 from espnet_entropy.utils.config import from_dict, load_config
 
+# Of the matrix products of scoring, the first one unless told otherwise.
+DTYPES = ("float32", "bfloat16")
+
 
 @dataclass(frozen=True)
 class EntropyLMConfig:
@@ -58,12 +61,18 @@ class EntropyLMConfig:
 def lm_config(conf: Mapping[str, Any] | None, num_clusters: int, where: str) -> EntropyLMConfig:
     """``lm_conf`` of a training configuration, with the units' K if it does not name its own.
 
+    ``compile``, which says how to train and not what, may stand there besides.
+
     Raises:
         ValueError: for an unknown key or a bad value; the message begins with ``where``.
     """
     if not isinstance(conf, Mapping | None):
         raise ValueError(f"{where}: expected a mapping, got {conf!r}.")
-    return from_dict(EntropyLMConfig, {"num_clusters": num_clusters} | dict(conf or {}), where)
+    sizes = {"num_clusters": num_clusters} | dict(conf or {})
+    compiled = sizes.pop("compile", False)
+    if not isinstance(compiled, bool):
+        raise ValueError(f"{where}: compile: expected true or false, got {compiled!r}.")
+    return from_dict(EntropyLMConfig, sizes, where)
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,9 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from espnet_entropy.entropy_lm.end_to_end import EndToEnd
+from espnet_entropy.utils.device import to_device
+
 # A document joins a block if it fills at least this share of the block's length. Scoring 75
 # minutes of units with 2 x 128 on one core took 4.2, 4.0, 3.9 and 3.9 s at 0.5, 0.8, 0.9 and
 # 0.97; training batches hold fewer documents, which speaks for the lower end.
@@ -62,44 +65,79 @@ class Layout:
             begin += count
             offset += count * length
         within = np.arange(sizes.sum()) - np.repeat(np.cumsum(sizes) - sizes, sizes)
-        self.index = torch.from_numpy(np.repeat(places, sizes) + within).to(device)
-        self.positions = torch.from_numpy(np.concatenate(positions)).to(device)
+        self.index = to_device(np.repeat(places, sizes) + within, device)
+        self.positions = to_device(np.concatenate(positions), device)
+
+    def spread(self, ids: torch.Tensor) -> torch.Tensor:
+        """Ids (T,) at their places: (P,), 0 at padding."""
+        padded = ids.new_zeros(len(self.positions))
+        padded[self.index] = ids
+        return padded
+
+    def gather(self, hidden: torch.Tensor) -> torch.Tensor:
+        """What belongs to the input's tokens: (P, D) -> (T, D)."""
+        return hidden[self.index]
+
+    def attend(
+        self, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scaling: float
+    ) -> torch.Tensor:
+        """Causal attention within documents.
+
+        Args:
+            query: (1, H, P, d).
+            key: like ``query``.
+            value: like ``query``.
+            scaling: factor of the scores.
+
+        Returns:
+            (1, P, H, d).
+        """
+        outs = []
+        for offset, count, length in self.blocks:
+            # (1, H, count * length, d) -> (count, H, length, d)
+            shape = (query.shape[1], count, length, query.shape[3])
+            end = offset + count * length
+            q, k, v = (
+                x[0, :, offset:end].reshape(shape).transpose(0, 1) for x in (query, key, value)
+            )
+            out = F.scaled_dot_product_attention(q, k, v, is_causal=True, scale=scaling)
+            outs.append(out.transpose(1, 2).flatten(0, 1))  # (count * length, H, d)
+        return torch.cat(outs)[None]
 
 
-def attend(
-    query: torch.Tensor,
-    key: torch.Tensor,
-    value: torch.Tensor,
-    scaling: float,
-    layout: Layout | None = None,
-) -> torch.Tensor:
-    """Causal attention within documents.
+def arrange(
+    lengths: Sequence[int] | np.ndarray, device: torch.device, dtype: torch.dtype, size: int
+) -> Layout | EndToEnd:
+    """The layout whose attention is fastest there.
 
     Args:
-        query: (1, H, P, d) on the axis of ``layout``; or (1, H, n, d), the last n positions
-            of one document whose keys are all given (streaming).
-        key: (1, H, P, d), or (1, H, m, d) with m >= n.
+        lengths: tokens of each document.
+        device: of the products.
+        dtype: of the products.
+        size: d, width of a head.
+    """
+    kind = EndToEnd if EndToEnd.fits(device, dtype, size) else Layout
+    return kind(lengths, device)
+
+
+def attend_cached(
+    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scaling: float
+) -> torch.Tensor:
+    """Causal attention of a document's last positions to all of it (streaming).
+
+    Args:
+        query: (1, H, n, d).
+        key: (1, H, m, d) with m >= n.
         value: like ``key``.
         scaling: factor of the scores.
-        layout: the documents; ``None`` for one document with a cache.
 
     Returns:
-        (1, P or n, H, d).
+        (1, n, H, d).
     """
-    if layout is None:
-        n, m = query.shape[2], key.shape[2]
-        mask = torch.ones(n, m, dtype=torch.bool, device=query.device).tril(m - n)
-        out = F.scaled_dot_product_attention(query, key, value, attn_mask=mask, scale=scaling)
-        return out.transpose(1, 2)
-    outs = []
-    for offset, count, length in layout.blocks:
-        # (1, H, count * length, d) -> (count, H, length, d)
-        shape = (query.shape[1], count, length, query.shape[3])
-        end = offset + count * length
-        q, k, v = (x[0, :, offset:end].reshape(shape).transpose(0, 1) for x in (query, key, value))
-        out = F.scaled_dot_product_attention(q, k, v, is_causal=True, scale=scaling)
-        outs.append(out.transpose(1, 2).flatten(0, 1))  # (count * length, H, d)
-    return torch.cat(outs)[None]
+    n, m = query.shape[2], key.shape[2]
+    mask = torch.ones(n, m, dtype=torch.bool, device=query.device).tril(m - n)
+    out = F.scaled_dot_product_attention(query, key, value, attn_mask=mask, scale=scaling)
+    return out.transpose(1, 2)
 
 
 class KeyValueCache:
@@ -111,13 +149,20 @@ class KeyValueCache:
         context: the most positions that it holds.
         size: d, width of a head.
         device: device.
+        dtype: of keys and values.
     """
 
     def __init__(
-        self, layers: int, heads: int, context: int, size: int, device: torch.device | str
+        self,
+        layers: int,
+        heads: int,
+        context: int,
+        size: int,
+        device: torch.device | str,
+        dtype: torch.dtype = torch.float32,
     ) -> None:
         self.length = 0
-        self._keys = torch.zeros(layers, 1, heads, context, size, device=device)
+        self._keys = torch.zeros(layers, 1, heads, context, size, device=device, dtype=dtype)
         self._values = torch.zeros_like(self._keys)
 
     def update(

@@ -5,16 +5,21 @@ scipy, sympy), which every command that scores units would pay at its start. A t
 transformers' weights, initial values and outputs.
 
 P positions on the flat axis of documents, D width, H heads, d = D / H width of a head.
+What the layers pass on is float32 also where the weights of their products are bfloat16.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 
 from espnet_entropy.entropy_lm.config import EntropyLMConfig
-from espnet_entropy.entropy_lm.layout import KeyValueCache, Layout, attend
+from espnet_entropy.entropy_lm.end_to_end import EndToEnd
+from espnet_entropy.entropy_lm.layout import KeyValueCache, Layout, attend_cached
 
 EPSILON = 1e-6  # of the norms; transformers' default for LLaMA, as is the next one
 INITIAL_STD = 0.02
@@ -49,17 +54,19 @@ class Attention(nn.Module):
         self,
         x: torch.Tensor,
         rotation: tuple[torch.Tensor, torch.Tensor],
-        layout: Layout | None,
+        layout: Layout | EndToEnd | None,
         cache: KeyValueCache | None,
     ) -> torch.Tensor:
         """(1, P, D) -> (1, P, D); see :class:`Llama`."""
+        x = x.to(self.q_proj.weight.dtype)
         projections = (self.q_proj, self.k_proj, self.v_proj)
         # (1, P, D) -> (1, H, P, d)
         q, k, v = (p(x).unflatten(-1, (-1, self.size)).transpose(1, 2) for p in projections)
-        q, k = rotate(q, rotation), rotate(k, rotation)
+        q, k = rotate(q, rotation).to(v.dtype), rotate(k, rotation).to(v.dtype)
         if cache is not None:
             k, v = cache.update(k, v, self.layer)
-        out = attend(q, k, v, self.size**-0.5, layout)  # (1, P, H, d)
+        attend = attend_cached if layout is None else layout.attend
+        out = attend(q, k, v, self.size**-0.5)  # (1, P, H, d)
         mixed: torch.Tensor = self.o_proj(out.flatten(2))
         return mixed
 
@@ -82,6 +89,7 @@ class FeedForward(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """(…, D) -> (…, D)."""
+        x = x.to(self.gate_proj.weight.dtype)
         out: torch.Tensor = self.down_proj(F.silu(self.gate_proj(x)) * self.up_proj(x))
         return out
 
@@ -100,7 +108,7 @@ class Layer(nn.Module):
         self,
         x: torch.Tensor,
         rotation: tuple[torch.Tensor, torch.Tensor],
-        layout: Layout | None,
+        layout: Layout | EndToEnd | None,
         cache: KeyValueCache | None,
     ) -> torch.Tensor:
         """(1, P, D) -> (1, P, D)."""
@@ -128,12 +136,25 @@ class Llama(nn.Module):
         frequencies = 1.0 / (config.rope_theta**exponents)  # (d/2,) radians per position
         self.register_buffer("frequencies", frequencies, persistent=False)
         self.apply(_initialize)
+        self._compiled: Run | None = None
+
+    def compile_layers(self, backend: Any = "inductor") -> None:
+        """From now on run documents that lie end to end through one compiled graph.
+
+        It serves all layers and all sizes; norms, rotation and activation become few kernels.
+        Names of weights stay. Elsewhere (CPU, float32, streams) nothing changes: sizes of
+        rectangles differ from batch to batch, each would be compiled anew.
+
+        Args:
+            backend: of ``torch.compile``.
+        """
+        self._compiled = torch.compile(_run, dynamic=True, backend=backend)
 
     def forward(
         self,
         ids: torch.Tensor,
         positions: torch.Tensor,
-        layout: Layout | None = None,
+        layout: Layout | EndToEnd | None = None,
         cache: KeyValueCache | None = None,
     ) -> torch.Tensor:
         """Hidden states.
@@ -147,14 +168,30 @@ class Llama(nn.Module):
         Returns:
             (P, D) float.
         """
-        hidden = self.embed_tokens(ids)[None]  # (1, P, D)
+        hidden = self.embed_tokens(ids[None])  # (1, P, D); no view, which would compile anew
         angles = positions[:, None].float() * self.frequencies
         angles = torch.cat((angles, angles), -1)  # (P, d)
         rotation = angles.cos().to(hidden.dtype), angles.sin().to(hidden.dtype)
+        run = self._compiled if self._compiled and isinstance(layout, EndToEnd) else _run
         for layer in self.layers:
-            hidden = layer(hidden, rotation, layout, cache)
+            hidden = run(layer, hidden, rotation, layout, cache)
         normed: torch.Tensor = self.norm(hidden)[0]
         return normed
+
+
+def _run(
+    layer: nn.Module,
+    x: torch.Tensor,
+    rotation: tuple[torch.Tensor, torch.Tensor],
+    layout: Layout | EndToEnd | None,
+    cache: KeyValueCache | None,
+) -> torch.Tensor:
+    """A function, so that what is compiled is no module and no weight changes its name."""
+    out: torch.Tensor = layer(x, rotation, layout, cache)
+    return out
+
+
+Run = Callable[..., torch.Tensor]
 
 
 def _initialize(module: nn.Module) -> None:

@@ -14,13 +14,15 @@ import numpy as np
 import torch
 from torch import nn
 
-from espnet_entropy.entropy_lm.config import EntropyLMConfig
-from espnet_entropy.entropy_lm.layout import KeyValueCache, Layout
+from espnet_entropy.entropy_lm.config import DTYPES, EntropyLMConfig
+from espnet_entropy.entropy_lm.layout import KeyValueCache, arrange
 from espnet_entropy.entropy_lm.llama import INITIAL_STD, Llama
+from espnet_entropy.utils.config import check_choice
 from espnet_entropy.utils.device import check_device
 
-# Rows of logits that are held at once while entropies are computed: 4 MB at K = 500.
-ENTROPY_ROWS = 2048
+# Rows of logits that are held at once while entropies are computed: at K = 500, 4 MB stay in a
+# CPU's caches; 131 MB are little to a GPU, and few large kernels.
+ENTROPY_ROWS = {"cpu": 2048, "cuda": 65536}
 
 
 class EntropyLM(nn.Module):
@@ -48,6 +50,31 @@ class EntropyLM(nn.Module):
         """Where the weights are."""
         return self.head.weight.device
 
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of the matrix products: the weights', or autocast's where that is on."""
+        kind = self.device.type
+        if torch.is_autocast_enabled(kind):
+            return torch.get_autocast_dtype(kind)
+        return self.head.weight.dtype
+
+    def cast(self, dtype: str) -> EntropyLM:
+        """Hold the weights of all matrix products in another type, in place.
+
+        Embedding, norms, what the layers pass on, softmax and entropy stay float32.
+
+        Args:
+            dtype: ``float32`` or ``bfloat16``.
+
+        Raises:
+            ValueError: for another type.
+        """
+        wanted = getattr(torch, check_choice(dtype, DTYPES, "dtype", "entropy LM"))
+        for module in self.modules():
+            if isinstance(module, nn.Linear):
+                module.to(wanted)
+        return self
+
     def forward(self, ids: torch.Tensor) -> torch.Tensor:
         """Logits of the token that follows each token of packed rows.
 
@@ -67,7 +94,7 @@ class EntropyLM(nn.Module):
         begins[:, 0] = True
         starts = begins.flatten().nonzero()[:, 0].cpu().numpy()
         hidden = self.hidden(ids.flatten(), np.diff(starts, append=B * L))
-        logits: torch.Tensor = self.head(hidden).view(B, L, -1)
+        logits: torch.Tensor = self.head(hidden.to(self.head.weight.dtype)).view(B, L, -1)
         return logits
 
     def hidden(self, ids: torch.Tensor, lengths: Sequence[int] | np.ndarray) -> torch.Tensor:
@@ -85,11 +112,10 @@ class EntropyLM(nn.Module):
                 f"entropy LM: a document of {max(lengths)} tokens exceeds the context of "
                 f"{self.config.context}; pack with '--context {self.config.context}'."
             )
-        layout = Layout(lengths, ids.device)
-        padded = ids.new_zeros(len(layout.positions))
-        padded[layout.index] = ids
-        hidden: torch.Tensor = self.backbone(padded, layout.positions, layout=layout)
-        return hidden[layout.index]
+        size = self.config.width // self.config.heads
+        layout = arrange(lengths, ids.device, self.dtype, size)
+        hidden = self.backbone(layout.spread(ids), layout.positions, layout=layout)
+        return layout.gather(hidden)
 
     def step(self, ids: torch.Tensor, cache: KeyValueCache) -> torch.Tensor:
         """Hidden states (n, D) of the next n tokens (n,) of the cache's document."""
@@ -102,7 +128,8 @@ class EntropyLM(nn.Module):
     def new_cache(self) -> KeyValueCache:
         """An empty cache for one document of at most ``context`` tokens."""
         c = self.config
-        return KeyValueCache(c.layers, c.heads, c.context, c.width // c.heads, self.device)
+        size, dtype = c.width // c.heads, self.head.weight.dtype
+        return KeyValueCache(c.layers, c.heads, c.context, size, self.device, dtype)
 
     def entropy(self, hidden: torch.Tensor) -> torch.Tensor:
         """Entropy of the next unit, over the K units alone (NOTES 9).
@@ -115,9 +142,10 @@ class EntropyLM(nn.Module):
         """
         weight = self.head.weight[: self.config.num_clusters]
         entropies = []
-        for begin in range(0, len(hidden), ENTROPY_ROWS):
-            rows = hidden[begin : begin + ENTROPY_ROWS]
-            log_p = (rows @ weight.T).float().log_softmax(-1)  # (n, K)
+        step = ENTROPY_ROWS[hidden.device.type]
+        for begin in range(0, len(hidden), step):
+            rows = hidden[begin : begin + step].to(weight.dtype)
+            log_p = wide_product(rows, weight.T).log_softmax(-1)  # (n, K)
             # clamp: rounding may leave -1e-9 where one unit is certain
             entropies.append(-(log_p.exp() * log_p).sum(-1).clamp_max(0.0))
         return torch.cat(entropies)
@@ -134,9 +162,14 @@ class EntropyLM(nn.Module):
 
     @classmethod
     def from_pretrained(
-        cls, directory: str | Path, device: torch.device | str = "cpu"
+        cls, directory: str | Path, device: torch.device | str = "cpu", dtype: str = "float32"
     ) -> EntropyLM:
         """Read a directory that :meth:`save` wrote; in evaluation mode, without gradients.
+
+        Args:
+            directory: the directory.
+            device: where to.
+            dtype: of the matrix products, see :meth:`cast`.
 
         Raises:
             ValueError: if a file is missing, damaged, or does not fit the others.
@@ -144,7 +177,17 @@ class EntropyLM(nn.Module):
         from espnet_entropy.entropy_lm.storage import load
 
         place = check_device(device)
-        return load(directory).to(place)
+        return load(directory).cast(dtype).to(place)
+
+
+def wide_product(left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
+    """Matrix product that is float32 whatever its factors are.
+
+    Logits rounded to bfloat16 were two thirds of all that bfloat16 does to entropies.
+    """
+    if left.device.type == "cuda" and left.dtype == torch.bfloat16:
+        return torch.mm(left, right, out_dtype=torch.float32)
+    return left.float() @ right.float()
 
 
 __all__ = ["EntropyLM", "EntropyLMConfig"]

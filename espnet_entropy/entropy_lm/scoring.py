@@ -1,4 +1,10 @@
-"""A set of units -> ``scored.scp``: (N, 2) float32, columns unit and entropy in nats."""
+"""A set of units -> ``scored.scp``: (N, 2) float32, columns unit and entropy in nats.
+
+The scores of one set come from matrix products of one type: what was begun in another is refused,
+and ``meta.yaml`` says ``dtype`` where it is not float32. Sets of different types may meet, such as
+a dump and a model directory that scores as it goes: of mini_hubert's groups at 15 and 7 Hz, 0.1 to
+0.4 % begin elsewhere in bfloat16, whichever type was calibrated on (bin/compare_scorers).
+"""
 
 from __future__ import annotations
 
@@ -8,10 +14,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from espnet_entropy.entropy_lm.config import read_card
+from espnet_entropy.entropy_lm.config import DTYPES, read_card
 from espnet_entropy.entropy_lm.dump import UnitDump
 from espnet_entropy.entropy_lm.units import check_units
-from espnet_entropy.utils.config import write_yaml
+from espnet_entropy.utils.config import check_choice, write_yaml
 from espnet_entropy.utils.grid import num_units
 from espnet_entropy.utils.progress import progress
 from espnet_entropy.utils.scp import (
@@ -21,7 +27,7 @@ from espnet_entropy.utils.scp import (
     same_keys,
     write_part,
 )
-from espnet_entropy.utils.shards import Job, ShardedArk, plan_shards
+from espnet_entropy.utils.shards import Job, ShardedArk, plan_key, plan_shards
 
 if TYPE_CHECKING:  # torch is imported only where there is something to score
     from espnet_entropy.entropy_lm.scorer import EntropyScorer
@@ -35,14 +41,22 @@ class ScoreStage:
         units: ``dump/units/<set>``, with ``units.scp``, ``meta.yaml`` and ``utt2num_samples``.
         out: ``dump/scored/<set>``.
         shard_units: units per shard (about); a killed run loses at most one shard.
+        dtype: of the matrix products, one of ``DTYPES``.
 
     Raises:
-        ValueError: if the units come from another tokenizer than the LM's.
+        ValueError: if the units come from another tokenizer than the LM's, or the set was
+            scored with products of another type.
     """
 
     def __init__(
-        self, model: str | Path, units: str | Path, out: str | Path, shard_units: int = 50_000
+        self,
+        model: str | Path,
+        units: str | Path,
+        out: str | Path,
+        shard_units: int = 50_000,
+        dtype: str = DTYPES[0],
     ) -> None:
+        self.dtype = check_choice(dtype, DTYPES, "dtype", "scoring")
         self.model, self.units, self.out = Path(model), Path(units), Path(out)
         self.card = read_card(model)
         self.dump = UnitDump(self.units / "units.scp")
@@ -55,8 +69,24 @@ class ScoreStage:
         # of the number of samples: the plan opens no archive
         lengths = convert_table(self._samples(), lambda _, samples: num_units(samples))
         self.ark = ShardedArk(
-            self.out, "scored", plan_shards(lengths, shard_units), self.card.fingerprint, lengths
+            self.out, "scored", plan_shards(lengths, shard_units), self._key(dtype), lengths
         )
+        self._check_dtype()
+
+    def _key(self, dtype: str) -> str:
+        """What decides the scores: of float32 the LM alone."""
+        return self.card.fingerprint + ("" if dtype == DTYPES[0] else f" {dtype}")
+
+    def _check_dtype(self) -> None:
+        """Refuse a set that was begun in another type; ``ark`` refuses all else by itself."""
+        found = self.ark.found_key()
+        for other in DTYPES:
+            if other != self.dtype and found == plan_key(self._key(other), self.ark.shards):
+                raise ValueError(
+                    f"{self.out}: holds scores by {other} products, but {self.dtype} is asked "
+                    f"for; one set is scored in one type: give '--dtype {other}', or remove the "
+                    "directory to score it anew."
+                )
 
     def _samples(self) -> Mapping[str, int]:
         """Samples of each utterance, in the dump's order."""
@@ -72,15 +102,22 @@ class ScoreStage:
             )
         return convert_table(self.dump.entries, lambda utt, _: samples[utt])
 
-    def run(self, job: Job | None = None, device: str = "cpu") -> None:
-        """Score the unfinished shards of one job; of all, if not given."""
+    def run(self, job: Job | None = None, device: str = "cpu", compile: bool = False) -> None:
+        """Score the unfinished shards of one job; of all, if not given.
+
+        Args:
+            job: which ones.
+            device: where to compute.
+            compile: see :class:`EntropyScorer`.
+        """
         pending = self.ark.pending(job)
         if not pending:
             return
         from espnet_entropy.entropy_lm.model import EntropyLM
         from espnet_entropy.entropy_lm.scorer import EntropyScorer
 
-        scorer = EntropyScorer(EntropyLM.from_pretrained(self.model, device))
+        lm = EntropyLM.from_pretrained(self.model, device, self.dtype)
+        scorer = EntropyScorer(lm, compile=compile)
         for index in progress(pending, "score", unit="shard"):
             self.ark.write(index, self._score(scorer, self.ark.shards[index]))
 
@@ -110,12 +147,11 @@ class ScoreStage:
         """
         entries = self.ark.merge(max_failed)
         write_part(self.out / "utt2num_samples", entries, self._samples())
-        write_yaml(
-            self.out / "meta.yaml",
-            {
-                "tokenizer": self.card.tokenizer,
-                "entropy_lm": self.card.fingerprint,
-                "num_clusters": self.card.model.num_clusters,
-            },
-        )
+        meta = {
+            "tokenizer": self.card.tokenizer,
+            "entropy_lm": self.card.fingerprint,
+            "num_clusters": self.card.model.num_clusters,
+        }
+        other = {} if self.dtype == DTYPES[0] else {"dtype": self.dtype}
+        write_yaml(self.out / "meta.yaml", meta | other)
         return len(entries)

@@ -35,6 +35,7 @@ def save(
     Returns:
         What ``config.yaml`` holds.
     """
+    assert model.head.weight.dtype == torch.float32, "rounded weights would be stored as exact"
     weights = {
         name: w.detach().to("cpu", torch.float32).contiguous()
         for name, w in model.state_dict().items()

@@ -31,6 +31,8 @@ from espnet_entropy.utils.config import naming
 class ESPnetEntropyLM(AbsLM):  # type: ignore[misc]  # espnet2 has no types
     """``lm: entropy_lm``; ``lm_conf`` holds the keys of :class:`EntropyLMConfig`.
 
+    ``compile: true`` besides them: on a GPU with ``use_amp``, see ``Llama.compile_layers``.
+
     ESPnet's model puts ``<sos/eos>`` in front of each packed line and as its last target.
 
     Args:
@@ -47,6 +49,8 @@ class ESPnetEntropyLM(AbsLM):  # type: ignore[misc]  # espnet2 has no types
                 f"{vocab_size - 1} units; leave the key out."
             )
         self.lm = EntropyLM(config)
+        if conf.get("compile"):
+            self.lm.backbone.compile_layers()
 
     def forward(self, input: torch.Tensor, hidden: None) -> tuple[torch.Tensor, None]:
         """Logits (B, L, K + 1) of packed rows (B, L) int; see :class:`EntropyLM`."""

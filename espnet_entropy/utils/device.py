@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    import numpy as np
     import torch
 
 
@@ -28,3 +30,31 @@ def check_device(name: str | torch.device) -> torch.device:
             "CUDA_VISIBLE_DEVICES."
         )
     return device
+
+
+def to_device(array: np.ndarray, device: torch.device | str) -> torch.Tensor:
+    """An array as a tensor there; a copy to a GPU is queued behind its work, not waited for."""
+    import torch
+
+    tensor = torch.from_numpy(array)
+    if torch.device(device).type == "cuda":
+        return tensor.pin_memory().to(device, non_blocking=True)
+    return tensor.to(device)
+
+
+def to_host(tensor: torch.Tensor) -> Callable[[], np.ndarray]:
+    """Queue a tensor's copy to the host now; the result waits for it and gives the array."""
+    import torch
+
+    if tensor.device.type != "cuda":
+        return tensor.numpy
+    copy = tensor.to("cpu", non_blocking=True)  # torch takes pinned memory for it
+    done = torch.cuda.Event()  # type: ignore[no-untyped-call]
+    done.record()
+
+    def wait() -> np.ndarray:
+        done.synchronize()
+        array: np.ndarray = copy.numpy()
+        return array
+
+    return wait

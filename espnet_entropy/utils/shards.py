@@ -184,17 +184,26 @@ class Shards:
         mine = (job or Job()).share(self.sizes)
         return [i for i in mine if not self._path(i, self.last).is_file()]
 
+    def found_key(self) -> str | None:
+        """Key of the shards that are there (:func:`plan_key`); ``None`` if there are none."""
+        if not self._stamp.is_file():
+            return None
+        found: str = json.loads(self._stamp.read_text())["key"]
+        return found
+
+    @property
+    def _stamp(self) -> Path:
+        return self.directory / "shards" / f"{self.name}.key.json"
+
     def _check_key(self) -> None:
-        stamp = self.directory / "shards" / f"{self.name}.key.json"
-        if stamp.is_file():
-            found = json.loads(stamp.read_text())["key"]
+        if (found := self.found_key()) is not None:
             if found != self.key:
                 raise ValueError(
                     f"{self.directory}: holds '{self.name}' of another model or utterance list "
                     f"(key {found}, now {self.key}); remove the directory to make it anew."
                 )
         else:
-            with atomic_write(stamp) as stream:
+            with atomic_write(self._stamp) as stream:
                 json.dump({"key": self.key}, stream)
 
     def _check_whole(self) -> None:

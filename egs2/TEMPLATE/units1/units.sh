@@ -25,6 +25,7 @@ option tokenizer_config file conf/tokenizer.yaml        "features and quantizer"
 option lm_config        file conf/train_entropy_lm.yaml "ESPnet's LM training configuration"
 option segmenter_config file "${template}/units1/conf/segmenter.yaml" "criteria, rates, default"
 option lm_args          str  ""    "further options for ESPnet's LM training"
+option score_args       str  ""    "further options for scoring, such as --dtype bfloat16 (for GPUs)"
 option train_threads    int  1     "CPU threads of LM training"
 option align_args       str  ""    "for boundary sets without an alignment: --ctc_model DIR, or --method textgrid --textgrids DIR"
 option data_opts        str  ""    "options for local/data.sh"
@@ -96,9 +97,9 @@ train_entropy_lm() {
 }
 
 score_entropy() {
-    # shellcheck disable=SC2046
+    # shellcheck disable=SC2046,SC2086  # set names, and options split on purpose
     in_pieces score_entropy "${python}" -m espnet_entropy.bin.score_entropy --model exp/entropy_lm/export \
-        --units $(in_each_set dump/units) --out $(in_each_set dump/scored) --device "${device}"
+        --units $(in_each_set dump/units) --out $(in_each_set dump/scored) --device "${device}" ${score_args}
 }
 
 calibrate() {
@@ -164,7 +165,7 @@ run_all() {
     named=$(with_named "${lm_config}")
     run_stage train_entropy_lm "$(sets="${train_set} ${valid_set}" each_set dump/units units.sha256) ${named}" \
         "dump/packed exp/entropy_lm" "${lm_args}" train_entropy_lm whole
-    run_stage score_entropy "exp/entropy_lm/export/config.yaml $(each_set dump/units units.sha256)" dump/scored "" \
+    run_stage score_entropy "exp/entropy_lm/export/config.yaml $(each_set dump/units units.sha256)" dump/scored "${score_args}" \
         score_entropy
     named=$(with_named "${segmenter_config}")
     run_stage calibrate "$(sets="${valid_set} ${sets}" each_set dump/scored scored.sha256) ${named} \

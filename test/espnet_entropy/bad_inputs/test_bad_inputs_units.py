@@ -117,6 +117,12 @@ def score(w, model=None, units=None):
         call(score_entropy, "--model", model or w.good / "lm", *places, *more)
 
 
+def scored_in_two_types(w):
+    places = ("--units", w.good / "units", "--out", w.tmp / "scored")
+    for dtype in ("float32", "bfloat16"):
+        call(score_entropy, "--model", w.good / "lm", *places, "--dtype", dtype)
+
+
 def scored_99(w):
     """Unit 99 in a dump that claims to come from the LM's tokenizer."""
     meta = yaml.safe_load((w.good / "units/meta.yaml").read_text())
@@ -258,6 +264,7 @@ ACTIONS = {
     "lm: units of another tokenizer": lambda w: score(w, units=w.other / "units"),
     "lm: not exported": lambda w: score(w, model=w.tmp),
     "lm: nothing tokenized": lambda w: score(w, units=w.tmp),
+    "lm: scored in two types": scored_in_two_types,
     "lm: damaged": lambda w: spoiled_lm(w, size=1000),
     "lm: key": lambda w: spoiled_lm(w, hidden_size=16),
     "lm: heads": lambda w: spoiled_lm(w, heads=3),

@@ -7,7 +7,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from espnet_entropy.entropy_lm.config import EntropyLMConfig, read_card
+from espnet_entropy.entropy_lm.config import EntropyLMConfig, lm_config, read_card
 from espnet_entropy.entropy_lm.layout import Layout
 from espnet_entropy.entropy_lm.model import EntropyLM
 from espnet_entropy.utils.config import from_dict, read_yaml, write_yaml
@@ -222,6 +222,12 @@ def test_weights_that_are_not_finite_are_refused(lm, tmp_path):
 def test_wrong_sizes_are_named(conf, message):
     with pytest.raises(ValueError, match=message):
         from_dict(EntropyLMConfig, {"num_clusters": K} | conf, "lm_conf")
+
+
+def test_how_to_train_is_no_part_of_the_model():
+    assert lm_config({"compile": True}, K, "lm_conf") == lm_config({}, K, "lm_conf")
+    with pytest.raises(ValueError, match="lm_conf: compile: expected true or false, got 'yes'"):
+        lm_config({"compile": "yes"}, K, "lm_conf")
 
 
 def test_yaml_numbers_like_1e4_are_understood(tmp_path):

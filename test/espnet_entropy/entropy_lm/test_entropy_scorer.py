@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from espnet_entropy.entropy_lm import scorer
 from espnet_entropy.entropy_lm.config import EntropyLMConfig
 from espnet_entropy.entropy_lm.model import EntropyLM
 from espnet_entropy.entropy_lm.scorer import EntropyScorer, windows
@@ -60,10 +61,10 @@ def test_the_entropies_of_the_test_vary():
 @pytest.mark.parametrize("batch_units", [1, 100, 5000])
 def test_batches_of_any_composition_agree(batch_units):
     many = [make_units(n, seed) for seed in range(3) for n in LENGTHS]
-    scorer = EntropyScorer(LM, batch_units)
+    batched = EntropyScorer(LM, batch_units)
     alone = [EntropyScorer(LM).score(units) for units in many]
     for order in (range(len(many)), np.random.default_rng(0).permutation(len(many))):
-        scores = scorer.score_batch([many[i] for i in order])
+        scores = batched.score_batch([many[i] for i in order])
         for i, score in zip(order, scores, strict=True):
             np.testing.assert_allclose(score, alone[i], atol=2e-5)
 
@@ -72,6 +73,15 @@ def test_the_same_list_gives_the_same_bytes():
     many = [make_units(n) for n in LENGTHS]
     first, again = (EntropyScorer(LM).score_batch(many) for _ in range(2))
     assert all(a.tobytes() == b.tobytes() for a, b in zip(first, again, strict=True))
+
+
+@pytest.mark.parametrize("ahead", [1, 99])
+def test_a_batch_may_be_given_before_the_last_is_answered(monkeypatch, ahead):
+    many = [make_units(n) for n in LENGTHS]
+    at_once = EntropyScorer(LM, 100).score_batch(many)
+    monkeypatch.setitem(scorer.AHEAD, "cpu", ahead)
+    queued = EntropyScorer(LM, 100).score_batch(many)
+    assert all(a.tobytes() == b.tobytes() for a, b in zip(at_once, queued, strict=True))
 
 
 @pytest.mark.parametrize("size", [1, 3, 32, 33, 1000])

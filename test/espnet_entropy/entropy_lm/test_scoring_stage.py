@@ -120,6 +120,22 @@ def test_shards_of_another_model_are_refused(tmp_path, lm, units):
         command.main(options(tmp_path, "out"))
 
 
+def test_products_of_two_types_do_not_mix(tmp_path, lm, units):
+    write_dump(tmp_path / "units", units)
+    for asked, other in (("float32", "bfloat16"), ("bfloat16", "float32")):
+        command.main(options(tmp_path, asked, "--dtype", asked))
+        message = f"holds scores by {asked} products, but {other} is asked .*give '--dtype {asked}'"
+        for more in ([], ["--merge"]):
+            with pytest.raises(ValueError, match=message):
+                command.main(options(tmp_path, asked, "--dtype", other, *more))
+        command.main(options(tmp_path, asked, "--dtype", asked, "--merge"))
+        meta = yaml.safe_load((tmp_path / asked / "meta.yaml").read_text())
+        assert meta.get("dtype", "float32") == asked
+        assert meta["entropy_lm"] == lm.fingerprint
+    assert "dtype" not in yaml.safe_load((tmp_path / "float32/meta.yaml").read_text())
+    assert arks(tmp_path / "float32") != arks(tmp_path / "bfloat16")
+
+
 @pytest.mark.slow
 def test_killed_and_run_again_the_bytes_are_the_same(tmp_path, lm, units):
     write_dump(tmp_path / "units", units)

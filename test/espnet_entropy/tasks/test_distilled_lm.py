@@ -10,6 +10,8 @@ from espnet_entropy.entropy_lm.config import EntropyLMConfig
 from espnet_entropy.entropy_lm.export import export
 from espnet_entropy.entropy_lm.model import EntropyLM
 from espnet_entropy.entropy_lm.packing import pack_units
+from espnet_entropy.entropy_lm.scorer import EntropyScorer
+from espnet_entropy.utils.config import read_yaml, write_yaml
 
 pytestmark = pytest.mark.slow  # importing espnet2.tasks takes 12-17 s
 
@@ -21,13 +23,14 @@ def teacher(tmp_path):
     return tmp_path / "teacher"
 
 
-def build(teacher, weight):
+def build(teacher, weight, entropy_weight=0.0):
     from espnet_entropy.tasks.distilled_lm import DistilledLM
     from espnet_entropy.tasks.lm import ESPnetEntropyLM
 
     torch.manual_seed(1)
     lm = ESPnetEntropyLM(K + 1, width=16, layers=1, heads=2, ffn=16, context=64)
-    return DistilledLM(lm, K + 1, teacher=str(teacher), weight=weight)
+    torch.nn.init.normal_(lm.lm.head.weight, std=0.3)  # or every entropy would be near ln K
+    return DistilledLM(lm, K + 1, 0, str(teacher), weight, entropy_weight)
 
 
 TEXT = torch.tensor([[0, 1, 2, K, 3, 4, 1], [2, 2, 1, 0, -1, -1, -1]])
@@ -54,6 +57,22 @@ def test_the_loss_is_that_of_the_definition(teacher):
         assert loss.item() == pytest.approx(expected, rel=1e-5)
 
 
+def test_the_entropies_are_those_of_the_scorer(teacher):
+    """What is trained is what is used: the scorer's own numbers, document by document."""
+    model = build(teacher, 0.7, 0.5)
+    loss, stats, _ = model(TEXT.clamp_min(0), LENGTHS)
+    documents = [[0, 1, 2], [3, 4, 1], [2, 2, 1, 0]]
+    small, large = (
+        np.concatenate(EntropyScorer(lm.eval()).score_batch(documents)).astype(np.float64)
+        for lm in (model.lm.lm, EntropyLM.from_pretrained(teacher))
+    )
+    gap = np.abs(small - large).mean()
+    assert gap > 0.01
+    assert stats["entropy_gap"].item() == pytest.approx(gap, rel=1e-4)
+    plain = build(teacher, 0.7)(TEXT.clamp_min(0), LENGTHS)[0]
+    assert (loss - plain).item() == pytest.approx(0.5 * gap, rel=1e-4)
+
+
 def test_without_the_teacher_it_is_espnets_loss(teacher):
     from espnet2.lm.espnet_model import ESPnetLanguageModel
 
@@ -75,6 +94,7 @@ def test_the_teacher_is_neither_trained_nor_saved(teacher):
     ("change", "message"),
     [
         ({"weight": 1.5}, "weight: expected 0 to 1, got 1.5"),
+        ({"entropy_weight": -1.0}, "entropy_weight: expected 0 or more, got -1.0"),
         ({"teacher": ""}, "name the directory of an exported entropy LM"),
     ],
 )
@@ -94,13 +114,14 @@ def test_a_training_ends_near_its_teacher(tmp_path, teacher):
     config = tmp_path / "train.yaml"
     config.write_text(
         toy_lm_training.CONFIG
-        + f"model: distilled_lm\nmodel_conf: {{teacher: {teacher}, weight: 1.0}}\n"
+        + f"model: distilled_lm\nmodel_conf: {{teacher: {teacher}, entropy_weight: 1.0}}\n"
     )
     exp = tmp_path / "exp"
     exp.mkdir()
     lm_train(toy_lm_training.options(config, tmp_path / "packed", exp))
     card = export(exp, exp / "export")
-    assert card.training["distilled"]["weight"] == 1.0
+    taught = card.training["distilled"]
+    assert (taught["weight"], taught["entropy_weight"]) == (1.0, 1.0)
     student, large = (EntropyLM.from_pretrained(p) for p in (exp / "export", teacher))
     fresh = EntropyLM(card.model)
     row = torch.tensor([[K, 0, 1, 2, 3, 4, 0, 1, 3, 4, 0, 2, 3]])
@@ -114,7 +135,7 @@ def test_a_training_ends_near_its_teacher(tmp_path, teacher):
     # the same training does not go on with another teacher
     torch.manual_seed(5)
     EntropyLM(EntropyLMConfig(K, 32, 2, 2, 32, 64)).save(teacher, "tok", {})
-    with pytest.raises(ValueError, match="begun with another teacher or weight"):
+    with pytest.raises(ValueError, match="begun with another teacher or other weights"):
         lm_train(toy_lm_training.options(config, tmp_path / "packed", exp))
 
 
@@ -133,3 +154,23 @@ def test_a_teacher_of_other_units_is_refused(tmp_path, teacher, packed, student,
     with pytest.raises(ValueError, match=message):
         check_teacher({"teacher": str(teacher)}, {"tokenizer": packed}, config, tmp_path)
     assert not (tmp_path / "teacher.yaml").exists()
+
+
+def test_a_training_goes_on_with_the_same_weights_only(tmp_path, teacher):
+    from espnet_entropy.tasks.distilled_lm import check_teacher
+
+    def check(**weights):
+        conf = {"teacher": str(teacher), **weights}
+        check_teacher(conf, {"tokenizer": "tok"}, EntropyLMConfig(K, context=64), tmp_path)
+
+    check()
+    note = read_yaml(tmp_path / "teacher.yaml")
+    with pytest.raises(ValueError, match="begun with another teacher or other weights"):
+        check(entropy_weight=1.0)
+    assert read_yaml(tmp_path / "teacher.yaml") == note
+    # a note of before the entropies could be asked for
+    del note["entropy_weight"]
+    write_yaml(tmp_path / "teacher.yaml", note)
+    with pytest.raises(ValueError, match="other weights"):
+        check(entropy_weight=1.0)
+    check()

@@ -162,6 +162,15 @@ def test_lines_packed_for_another_lm_are_refused_before_training(recipe):
             main(options(recipe, recipe / "exp", "--lm_conf", conf))
 
 
+def test_compiled_or_not_a_checkpoint_has_the_same_names():
+    from espnet_entropy.tasks.lm import ESPnetEntropyLM
+
+    sizes = {"width": 16, "layers": 1, "heads": 2, "ffn": 16, "context": 32}
+    plain, compiled = (ESPnetEntropyLM(K + 1, **sizes, compile=c) for c in (False, True))
+    assert list(compiled.state_dict()) == list(plain.state_dict())
+    assert compiled.lm.config == plain.lm.config
+
+
 def test_wrong_lm_conf_is_named():
     from espnet_entropy.tasks.lm import ESPnetEntropyLM
 
