@@ -59,7 +59,7 @@ class EntropyScorer:
     entropy among the de-duplicated ones and its repetitions get 0 nats.
 
     Of an LM whose products are bfloat16 (``EntropyLM.cast``) they differ from float32's by 0.0025
-    nats in the mean and 0.05 at most (the shipped 2 x 128, 400 utterances of speechocean762's test).
+    nats in the mean and 0.05 at most (the shipped 2 x 128, 400 utterances of speechocean762).
 
     Args:
         model: the LM, in evaluation mode.

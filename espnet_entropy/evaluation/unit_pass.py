@@ -149,8 +149,8 @@ def _compute(
     batches = plan_shards({utt: lengths[utt] for utt in utts}, SAMPLES_AT_ONCE, most=None)
     with ExitStack() as stack, progress((), "evaluate", total=len(utts)) as bar:
         streams = [stack.enter_context(open(path, "wb")) for path in paths]
-        for batch in batches:
-            for utt, frames in on_audio(data, batch, layered.features.extract_batch):
+        for part in on_audio(data, batches, layered.features.extract_batch):
+            for utt, frames in part:
                 if isinstance(frames, Exception) or len(frames) != num_units(lengths[utt]):
                     failures.add(utt, _reason(frames, lengths[utt]))
                     continue
@@ -160,7 +160,7 @@ def _compute(
                 for columns, stream in zip(by_layer, streams, strict=True):
                     for item in items.get(utt, ()):
                         stream.write(columns[item.start : item.end].astype("<f4").tobytes())
-            bar.update(len(batch))
+            bar.update(len(part))
     return units
 
 

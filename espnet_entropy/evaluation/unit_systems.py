@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -22,7 +22,7 @@ from espnet_entropy.corpora.data_dir import DataDir
 from espnet_entropy.evaluation.abx_items import AbxConfig
 from espnet_entropy.evaluation.bigram import bigram_entropy
 from espnet_entropy.tokenizer.config import KMeansConfig
-from espnet_entropy.tokenizer.corpus import on_audio
+from espnet_entropy.tokenizer.corpus import on_audio, parts_of, watched, write_beside
 from espnet_entropy.tokenizer.features import Features, build_features
 from espnet_entropy.tokenizer.fit import choose_utterances
 from espnet_entropy.tokenizer.kmeans import KMeansQuantizer
@@ -187,9 +187,9 @@ class SystemsFit:
         self.config, self.layered, self.device = config, layered, device
         self.data, self.out = Path(data), Path(out)
         self.work = self.out / "fit"
-        lengths = choose_utterances(dict(read_num_samples(data)), config.kmeans(2))
-        self.key = fingerprint({"features": layered.features.fingerprint, "lengths": lengths})
-        shards = plan_shards(lengths, SHARD_SAMPLES)
+        self.lengths = choose_utterances(dict(read_num_samples(data)), config.kmeans(2))
+        self.key = fingerprint({"features": layered.features.fingerprint, "lengths": self.lengths})
+        shards = plan_shards(self.lengths, SHARD_SAMPLES)
         self.ark = ShardedArk(self.work, "frames", shards, self.key)
 
     def run(self, max_failed: float = 0.05) -> list[UnitSystem]:
@@ -216,12 +216,9 @@ class SystemsFit:
         corpus = DataDir.read(self.data)
         mine = self.ark.pending()
         with progress((), "features", total=sum(len(self.ark.shards[i]) for i in mine)) as bar:
-
-            def make(utts: list[str]) -> Iterator[tuple[str, np.ndarray | Exception]]:
-                bar.update(len(utts))
-                yield from on_audio(corpus, utts, self.layered.features.extract_batch)
-
-            self.ark.run(make)
+            parts = parts_of((self.ark.shards[i] for i in mine), self.lengths)
+            extract = self.layered.features.extract_batch
+            write_beside(self.ark, mine, watched(on_audio(corpus, parts, extract), bar))
 
     def _gather(self, entries: Mapping[str, str]) -> np.ndarray:
         """Each layer's frames as one (N, D) file, in corpus order; the end of each utterance."""

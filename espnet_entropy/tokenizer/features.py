@@ -7,13 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 
 from espnet_entropy.tokenizer.config import FEATURES
 from espnet_entropy.utils.config import check_choice, from_dict
 from espnet_entropy.utils.device import check_device
+
+if TYPE_CHECKING:
+    import torch
 
 
 class FeatureStream(Protocol):
@@ -35,7 +38,8 @@ class Features(Protocol):
         dim: D.
         fingerprint: 16 hexadecimal digits that change with whatever changes the features.
         batch_noise: the most that :meth:`extract_batch` may move a frame x away from what
-            :meth:`extract` gives, ‖δ‖/‖x‖; 0 where both are equal bit for bit.
+            :meth:`extract` gives, ‖δ‖/‖x‖; 0 where both are equal bit for bit, and in half
+            precision, whose batches are taken as they come out.
         latency: how much audio, in seconds from the start of a frame, :meth:`stream` has heard
             at most when it gives the frame out; infinite where it needs the whole utterance.
     """
@@ -72,6 +76,14 @@ class Features(Protocol):
 
     def save_model(self, directory: Path) -> dict[str, Any]:
         """Copy what the features need into ``directory``; the options that then change."""
+
+
+@runtime_checkable
+class JoinedFeatures(Features, Protocol):
+    """Features that come out on a device, where a quantizer can take them up."""
+
+    def extract_joined(self, wavs: list[np.ndarray]) -> torch.Tensor:
+        """:meth:`extract_batch`, one utterance after another: (sum of N, D) float32 there."""
 
 
 def build_features(

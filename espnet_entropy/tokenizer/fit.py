@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 
@@ -19,7 +19,15 @@ import numpy as np
 
 from espnet_entropy.corpora.data_dir import DataDir
 from espnet_entropy.tokenizer.config import KMeansConfig, TokenizerConfig
-from espnet_entropy.tokenizer.corpus import SHARD_SAMPLES, on_audio
+from espnet_entropy.tokenizer.corpus import (
+    SHARD_SAMPLES,
+    Part,
+    on_audio,
+    parts_of,
+    readers_for,
+    watched,
+    write_beside,
+)
 from espnet_entropy.tokenizer.features import Features, build_features
 from espnet_entropy.tokenizer.kmeans import KMeansQuantizer
 from espnet_entropy.tokenizer.lloyd import fit_kmeans
@@ -68,6 +76,7 @@ class TokenizerFit:
             }
         )
         self.work = self.out / "fit"
+        self.lengths = lengths
         shards = plan_shards(lengths, SHARD_SAMPLES)
         self.ark = ShardedArk(self.work, "frames", shards, self.key, lengths)
 
@@ -78,15 +87,8 @@ class TokenizerFit:
         mine = self.ark.pending(job)
         corpus = DataDir.read(self.data)
         with progress((), "features", total=sum(len(self.ark.shards[i]) for i in mine)) as bar:
-
-            def make(utts: list[str]) -> Iterator[tuple[str, np.ndarray | Exception]]:
-                bar.update(len(utts))
-                for utt, frames in on_audio(corpus, utts, self.features.extract_batch):
-                    if isinstance(frames, np.ndarray):
-                        frames = frames[self._sample(utt, len(frames))]
-                    yield utt, frames
-
-            self.ark.run(make, mine)
+            parts = parts_of((self.ark.shards[i] for i in mine), self.lengths)
+            write_beside(self.ark, mine, watched(self._sampled(corpus, parts), bar))
 
     def run(self, max_failed: float = 0.05) -> Tokenizer:
         """Do what is left of the extraction, fit, and write the tokenizer.
@@ -112,6 +114,15 @@ class TokenizerFit:
         tokenizer.save(self.out)
         shutil.rmtree(self.work)
         return tokenizer
+
+    def _sampled(self, corpus: DataDir, parts: Iterable[list[str]]) -> Iterator[Part[np.ndarray]]:
+        """Sampled frames of each utterance, part by part."""
+        extract = self.features.extract_batch
+        for part in on_audio(corpus, parts, extract, readers_for(self.device)):
+            yield [
+                (utt, got if isinstance(got, Exception) else got[self._sample(utt, len(got))])
+                for utt, got in part
+            ]
 
     def _sample(self, utt: str, count: int) -> np.ndarray:
         """(count,) bool: which frames of ``utt`` take part, whatever else is in the corpus."""

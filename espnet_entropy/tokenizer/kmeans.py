@@ -81,10 +81,16 @@ class KMeansQuantizer:
                 "quantizer and features do not belong together."
             )
         frames = torch.from_numpy(np.ascontiguousarray(features, dtype=np.float32))
+        units, doubtful = self.assign_frames(frames, noise)
+        return units, bool(doubtful.any())
+
+    def assign_frames(self, frames: torch.Tensor, noise: float) -> tuple[np.ndarray, np.ndarray]:
+        """(N,) int32 units of (N, D) float32 frames on any device, and (N,) bool: which could
+        be another one with a relative error up to ``noise`` in their frame."""
         if not bool(torch.isfinite(frames).all()):
             raise ValueError("k-means: features are NaN or infinite; check the audio and model.")
         units, doubtful = self._nearest(frames.to(self._device), noise)
-        return units.to("cpu", torch.int32).numpy(), bool(doubtful.any())
+        return units.to("cpu", torch.int32).numpy(), doubtful.cpu().numpy()
 
     def save(self, directory: str | Path) -> None:
         """Write ``quantizer.safetensors`` and ``quantizer.yaml`` into ``directory``."""

@@ -39,6 +39,7 @@ class SpeechModelLayers(SpeechModelFeatures):
         self.layers = _rising(layers)
         lowest = dataclasses.replace(config, layer=self.layers[0])  # refuses numbers below 0
         super().__init__(name, dataclasses.replace(lowest, layer=self.layers[-1]), device)
+        self._layers = tuple(self.layers)
         self.dim *= len(self.layers)
         self.fingerprint = fingerprint({"model": self.fingerprint, "layers": self.layers})
 
@@ -68,7 +69,7 @@ class MelEncoderLayers(MelEncoderFeatures):
         self.dim *= len(self.layers)
         self.fingerprint = fingerprint({"model": self.fingerprint, "layers": self.layers})
 
-    def _states(self, levels: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
+    def _layer(self, levels: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
         states = self._encoder(levels, lengths)
         return torch.cat([states[layer] for layer in self.layers], dim=2)
 

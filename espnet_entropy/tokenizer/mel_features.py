@@ -1,9 +1,9 @@
 """Features of our own small encoders of mel levels, any layer.
 
-As with speech models, utterances are never padded: on a CPU each is computed alone, on a GPU those
-of equal length share a batch.
+As with speech models, each utterance is computed alone on a CPU; on a GPU those of similar length
+share a padded batch, whose padding changes nothing.
 
-Legend: B batch, N frames, D width, T samples.
+Legend: B batch, J level frames, N frames, D width, T samples.
 """
 
 from __future__ import annotations
@@ -20,13 +20,14 @@ from espnet_entropy.models import resolve, shipped
 from espnet_entropy.tokenizer.mel_levels import mel_levels
 from espnet_entropy.tokenizer.mel_model_dir import DESCRIPTION, load_encoder, save_encoder
 from espnet_entropy.tokenizer.speech_model import (
-    BATCH_NOISE,
     ChunkPlan,
     SpeechModelConfig,
     SpeechModelFeatures,
+    decisive,
     reproducible,
 )
 from espnet_entropy.utils.config import to_dict
+from espnet_entropy.utils.device import to_device
 from espnet_entropy.utils.files import fingerprint
 
 NAME = "mel_encoder"
@@ -95,13 +96,11 @@ class MelEncoderFeatures(SpeechModelFeatures):
         self.conf = to_dict(replace(options, layer=layer))
         self.config = options.with_layer(layer)
         self.dim = self._encoder.config.width
-        shares = self._device.type != "cpu" and options.dtype == "float32" and not options.chunk
-        self.batch_noise = BATCH_NOISE if shares else 0.0
-        self._share_batches = bool(shares)
+        self._share(self._device.type != "cpu" and options.chunk is None)
         self.latency = math.inf if options.chunk is None else ChunkPlan(self.config).latency
-        decides = {key: value for key, value in to_dict(self.config).items() if key != "model"}
         weights = {key: value.numpy() for key, value in self._encoder.state_dict().items()}
-        self.fingerprint = fingerprint(decides | {"features": NAME, "version": 1}, weights)
+        decides = decisive(self.config) | {"features": NAME, "version": 1}
+        self.fingerprint = fingerprint(decides, weights)
         self._encoder.to(self._device, self._dtype)
         self._streaming: MelEncoderFeatures | None = self if options.chunk is not None else None
 
@@ -140,13 +139,20 @@ class MelEncoderFeatures(SpeechModelFeatures):
         return named
 
     def _forward(self, wavs: list[np.ndarray]) -> list[np.ndarray]:
-        levels = torch.from_numpy(np.stack([mel_levels(wav) for wav in wavs])).to(self._device)
-        lengths = torch.full((len(wavs),), (levels.shape[1] + 1) // 2, device=self._device)
-        with torch.inference_mode(), reproducible():
-            frames = self._states(levels, lengths)
+        with torch.inference_mode(), reproducible(self._dtype):
+            frames = self._padded(wavs)
         return list(frames.float().cpu().numpy())
 
-    def _states(self, levels: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
+    def _padded(self, wavs: list[np.ndarray]) -> torch.Tensor:
+        each = [mel_levels(wav) for wav in wavs]  # (J, 40)
+        counts = np.array([len(levels) for levels in each])
+        batch = np.zeros((len(wavs), counts.max(), each[0].shape[1]), each[0].dtype)
+        for row, levels in zip(batch, each, strict=True):
+            row[: len(levels)] = levels
+        lengths = to_device((counts + 1) // 2, self._device)
+        return self._layer(to_device(batch, self._device), lengths)
+
+    def _layer(self, levels: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
         """(B, J, 40) levels to (B, N, D) frames."""
         frames: torch.Tensor = self._encoder(levels, lengths)[-1]
         return frames

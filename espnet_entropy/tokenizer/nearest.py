@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cached_property
 
 import torch
 
@@ -21,6 +22,7 @@ UNIT_ROUNDOFF = 2.0**-24  # of float32
 TIE = 1e-12
 ROWS_AT_ONCE = 64  # decided in float64 together: bounds the memory if all centroids are near
 SCORES_AT_ONCE = 1 << 20  # scores in one chunk: 4 MiB, about a core's cache
+SCORES_AT_ONCE_GPU = 1 << 25  # 128 MiB: each chunk waits for the GPU twice
 
 
 class NearestCentroid:
@@ -32,7 +34,8 @@ class NearestCentroid:
 
     def __init__(self, centroids: torch.Tensor) -> None:
         self.centroids = centroids
-        self.chunk = max(1, SCORES_AT_ONCE // len(centroids))
+        at_once = SCORES_AT_ONCE_GPU if centroids.is_cuda else SCORES_AT_ONCE
+        self.chunk = max(1, at_once // len(centroids))
         self._transposed = centroids.t().contiguous()
         self._squares = centroids.double().square().sum(dim=1).float()
         self._longest = float(self._squares.max().sqrt())
@@ -80,16 +83,33 @@ class NearestCentroid:
         second = scores.amin(dim=1)
         scores.scatter_(1, units[:, None], best[:, None])
         # |error of a score| <= (D + 2) u (2 ‖x‖ ‖c‖ + ‖c‖²); two scores, so twice that
-        reach = 2 * squares.sqrt() * self._longest
-        error = 2 * (frames.shape[1] + 2) * UNIT_ROUNDOFF * (reach + self._longest**2)
-        rows = (second <= best + error).nonzero()[:, 0]
-        for few in torch.split(rows, ROWS_AT_ONCE) if len(rows) else ():
-            close = scores[few] <= (best + error)[few, None]
-            units[few] = self._decide(frames[few], close)
-        return units, (second <= best + error + 2 * noise * reach) & (noise > 0)
+        length = squares.sqrt()
+        size = 2 * length * self._longest + self._longest**2
+        error = 2 * (frames.shape[1] + 2) * UNIT_ROUNDOFF * size
+        limit, rows = (best + error)[:, None], second <= best + error
+        if noise:  # δ moves ‖x - c‖² - ‖x - c'‖² by 2 δ·(c' - c), at most 2 ‖δ‖ ‖c' - c‖
+            limit = limit + 2 * noise * length[:, None] * self._apart[units]  # (n, K)
+            rows = (scores <= limit).sum(dim=1) > 1
+        doubtful = torch.zeros_like(rows)
+        where = rows.nonzero()[:, 0]
+        for few in torch.split(where, ROWS_AT_ONCE) if len(where) else ():
+            close = scores[few] <= limit[few]
+            units[few], doubtful[few] = self._decide(frames[few], close, noise)
+        return units, doubtful
 
-    def _decide(self, frames: torch.Tensor, close: torch.Tensor) -> torch.Tensor:
-        """Nearest of the ``close`` (n, K) candidates of each (n, D) frame, from float64."""
+    @cached_property
+    def _apart(self) -> torch.Tensor:
+        """(K, K) distances between centroids, without the cancellation of a matrix product."""
+        mode = "donot_use_mm_for_euclid_dist"
+        return torch.cdist(self.centroids, self.centroids, compute_mode=mode)
+
+    def _decide(
+        self, frames: torch.Tensor, close: torch.Tensor, noise: float
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Nearest of the ``close`` (n, K) candidates of each (n, D) frame, from float64.
+
+        Also (n,) bool: whether ``noise`` could make it another one.
+        """
         rows, index = close.nonzero(as_tuple=True)
         difference = self.centroids[index].double() - frames[rows].double()
         distance = difference.square().sum(dim=1)
@@ -97,7 +117,14 @@ class NearestCentroid:
         least.scatter_reduce_(0, rows, distance, "amin")
         tied = distance <= least[rows] * (1 + TIE)
         units = torch.full_like(least, len(self.centroids), dtype=torch.int64)
-        return units.scatter_reduce_(0, rows[tied], index[tied], "amin")
+        units.scatter_reduce_(0, rows[tied], index[tied], "amin")
+        doubtful = torch.zeros(len(frames), dtype=torch.bool, device=frames.device)
+        if noise:
+            length = torch.linalg.vector_norm(frames, dim=1)
+            reach = 2 * noise * length[rows] * self._apart[units[rows], index]
+            rivals = (index != units[rows]) & (distance <= least[rows] * (1 + TIE) + reach)
+            doubtful[rows[rivals]] = True
+        return units, doubtful
 
 
 def _best(scores: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

@@ -1,10 +1,9 @@
 """Features of HuBERT, WavLM and wav2vec 2.0, through transformers, any layer.
 
-Padding changes what these models say (group norm runs over time), so utterances are never
-padded. On a CPU each is computed alone: a batch is no faster there (HuBERT base, 4 x 2 s: 1.22
-against 1.16 CPU seconds; the bits were equal, but BLAS promises no such thing). On a GPU
-utterances of exactly equal length share a batch, and ``batch_noise`` says how far rounding may
-then move a frame.
+On a CPU each utterance is computed alone: a batch is no faster there (HuBERT base, 4 x 2 s: 1.22
+against 1.16 CPU seconds; the bits were equal, but BLAS promises no such thing). On a GPU those of
+similar length share a padded batch (``padded_batch``: padding changes nothing), and
+``batch_noise`` says how far rounding may then move a frame.
 
 Legend: B batch, N frames, D width, T samples, L layers.
 """
@@ -12,7 +11,7 @@ Legend: B batch, N frames, D width, T samples, L layers.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,8 +20,10 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
+from espnet_entropy.tokenizer.padded_batch import hidden_states, pad, plan_batches
 from espnet_entropy.tokenizer.pretrained import load_model, preprocessing, resolve, save_blocks
 from espnet_entropy.utils.config import to_dict
+from espnet_entropy.utils.device import to_device
 from espnet_entropy.utils.files import fingerprint
 from espnet_entropy.utils.grid import (
     FRAME_LENGTH,
@@ -32,8 +33,9 @@ from espnet_entropy.utils.grid import (
     num_units,
 )
 
-BATCH_SAMPLES = 320 * SAMPLE_RATE  # in one batch on a GPU: about 4 GB with HuBERT base
-BATCH_NOISE = 2e-5  # relative; float32 sums over a few thousand terms in another order
+# Relative; float32 sums over a few thousand terms in another order. Padded against alone, HuBERT
+# base (random weights, layer 9) on a CPU: 2.1e-6 at most.
+BATCH_NOISE = 2e-5
 
 
 @dataclass(frozen=True)
@@ -44,13 +46,20 @@ class SpeechModelConfig:
         model: local directory, or name on the Hugging Face hub.
         layer: output of this block; 0 is what enters the first block. ``hidden_states[layer]``
             in transformers.
-        dtype: of the computation; half precision on a GPU only.
+        dtype: of the computation; half precision on a GPU only. Some units differ from those of
+            float32 then (``tools/bench/bench_features.py`` counts them), and some may differ with
+            the utterances that share a batch, which depend on the shard alone. In float32 the
+            units are the same in any batch: near ties are computed again alone.
         do_normalize: bring each utterance to mean 0, variance 1 first; ``None`` takes it from
             the model's ``preprocessor_config.json``.
         chunk: seconds per chunk; ``None`` computes the utterance as a whole. Needed for
             streaming and for audio that is too long for quadratic attention.
         left_context: seconds before a chunk that its frames also see.
         right_context: seconds after it.
+        compile: let ``torch.compile`` fuse what runs on batches on a GPU. It takes a minute at
+            the start, and does nothing on a CPU or in chunks. Like the device it is a way to
+            compute the same features, and not in their fingerprint: float32 units stay the same,
+            those of half precision may differ as they do between two kinds of GPU.
     """
 
     model: str
@@ -60,6 +69,7 @@ class SpeechModelConfig:
     chunk: float | None = None
     left_context: float = 0.0
     right_context: float = 0.0
+    compile: bool = False
 
     def __post_init__(self) -> None:
         if self.layer < 0:
@@ -103,16 +113,22 @@ class SpeechModelFeatures:
         self._model = load_model(name, self._source, config.layer)
         self._normalize = preprocessing(self._source, config.model, config.do_normalize)
         self.dim = int(self._model.config.hidden_size)
-        # Half precision is too coarse to tell near-ties by: those utterances go alone.
-        shares = self._device.type != "cpu" and self._dtype == torch.float32 and not config.chunk
-        self.batch_noise = BATCH_NOISE if shares else 0.0
-        self._share_batches = bool(shares)
+        self._layers: Sequence[int] = (config.layer,)
+        self._share(self._device.type != "cpu" and config.chunk is None)
         self.latency = math.inf if config.chunk is None else ChunkPlan(config).latency
-        options = {key: value for key, value in self.conf.items() if key != "model"}
+        options = decisive(config)
         options |= {"features": name, "version": 1, "do_normalize": self._normalize}
         weights = {key: value.numpy() for key, value in self._model.state_dict().items()}
         self.fingerprint = fingerprint(options, weights)
         self._model.to(self._device, self._dtype)
+
+    def _share(self, share: bool) -> None:
+        """Whether utterances share batches."""
+        self._share_batches = share
+        # Half precision is too coarse to tell near ties by: nothing is computed again there.
+        self.batch_noise = BATCH_NOISE if share and self.config.dtype == "float32" else 0.0
+        compiled = share and self.config.compile
+        self._states = torch.compile(hidden_states, dynamic=True) if compiled else hidden_states
 
     def extract(self, wav: np.ndarray) -> np.ndarray:
         """Features of one utterance.
@@ -135,24 +151,35 @@ class SpeechModelFeatures:
     def extract_batch(self, wavs: list[np.ndarray]) -> list[np.ndarray]:
         """Features of several utterances of any lengths, equal to :meth:`extract` of each.
 
-        On a GPU equal within ``batch_noise``: ``‖difference‖ <= batch_noise ‖frame‖``.
+        On a GPU equal within ``batch_noise``: ``‖difference‖ <= batch_noise ‖frame‖``; in half
+        precision within its rounding.
         """
         if not self._share_batches:
             return [self.extract(wav) for wav in wavs]
-        by_length: dict[int, list[int]] = {}
-        for index, wav in enumerate(wavs):
-            by_length.setdefault(len(wav), []).append(index)
-        found: dict[int, np.ndarray] = {}
-        for length, indices in by_length.items():
-            size = max(1, BATCH_SAMPLES // max(1, length))
-            for begin in range(0, len(indices), size):
-                batch = indices[begin : begin + size]
-                if num_units(length) == 0:
-                    frames = [np.zeros((0, self.dim), np.float32)] * len(batch)
-                else:
-                    frames = self._forward([wavs[i] for i in batch])
-                found.update(zip(batch, frames, strict=True))
-        return [found[index] for index in range(len(wavs))]
+        joined = self.extract_joined(wavs).cpu().numpy()
+        ends = np.cumsum([num_units(len(wav)) for wav in wavs])
+        return [
+            joined[end - num_units(len(wav)) : end] for wav, end in zip(wavs, ends, strict=True)
+        ]
+
+    def extract_joined(self, wavs: list[np.ndarray]) -> torch.Tensor:
+        """The frames of :meth:`extract_batch`, one utterance after another, where they are made.
+
+        Returns:
+            (sum of N, D) float32; on a GPU its work is queued, not waited for.
+        """
+        if not self._share_batches:
+            empty = np.zeros((0, self.dim), np.float32)
+            return torch.from_numpy(np.concatenate([empty, *map(self.extract, wavs)]))
+        found = [torch.zeros(0, self.dim, device=self._device) for _ in wavs]
+        whole = [index for index, wav in enumerate(wavs) if num_units(len(wav))]
+        for batch in plan_batches([len(wavs[index]) for index in whole]):
+            indices = [whole[i] for i in batch]
+            with torch.inference_mode(), reproducible(self._dtype):
+                frames = self._padded([wavs[index] for index in indices])
+            for row, index in zip(frames, indices, strict=True):
+                found[index] = row[: num_units(len(wavs[index]))].float()
+        return torch.cat(found) if found else torch.zeros(0, self.dim)
 
     def streaming(self) -> SpeechModelFeatures:
         """These features, whose chunks are those of a stream.
@@ -207,9 +234,8 @@ class SpeechModelFeatures:
 
     def _forward(self, wavs: list[np.ndarray]) -> list[np.ndarray]:
         """(T,) waveforms of one length to (N, D) frames each."""
-        prepared = [normalize(wav) if self._normalize else wav for wav in wavs]
-        batch = torch.from_numpy(np.stack(prepared)).to(self._device, self._dtype)  # (B, T)
-        with torch.inference_mode(), reproducible():
+        batch = torch.from_numpy(np.stack(self._prepare(wavs))).to(self._device, self._dtype)
+        with torch.inference_mode(), reproducible(self._dtype):
             frames = self._frames(batch)
         return list(frames.float().cpu().numpy())
 
@@ -217,6 +243,14 @@ class SpeechModelFeatures:
         """(B, T) waveforms on the device to (B, N, D) frames."""
         frames: torch.Tensor = self._model(batch).last_hidden_state
         return frames
+
+    def _padded(self, wavs: list[np.ndarray]) -> torch.Tensor:
+        """(T,) waveforms of any lengths, a frame at least, to (B, N, D) padded frames."""
+        batch, lengths = (to_device(array, self._device) for array in pad(self._prepare(wavs)))
+        return self._states(self._model, batch.to(self._dtype), lengths, self._layers)
+
+    def _prepare(self, wavs: list[np.ndarray]) -> list[np.ndarray]:
+        return [normalize(wav) for wav in wavs] if self._normalize else wavs
 
 
 class ChunkStream:
@@ -294,14 +328,24 @@ def normalize(wav: np.ndarray) -> np.ndarray:
     return np.asarray((wav - wav.mean()) / np.sqrt(wav.var() + 1e-7), dtype=np.float32)
 
 
+def decisive(config: SpeechModelConfig) -> dict[str, Any]:
+    """The options that decide the features, for their fingerprint."""
+    return {key: value for key, value in to_dict(config).items() if key not in ("model", "compile")}
+
+
 @contextmanager
-def reproducible() -> Iterator[None]:
-    """True float32 and fixed algorithms: units agree between machines and between runs."""
+def reproducible(dtype: torch.dtype = torch.float32) -> Iterator[None]:
+    """Which algorithms of a GPU are allowed, while features are computed.
+
+    In float32 true float32 and fixed algorithms: units agree between machines and between runs.
+    In half precision the fast ones, yet none chosen by timing: a run gives what the last one gave.
+    """
+    full = dtype not in (torch.float16, torch.bfloat16)
     before = torch.get_float32_matmul_precision()
-    torch.set_float32_matmul_precision("highest")
+    torch.set_float32_matmul_precision("highest" if full else "high")
     try:
         with torch.backends.cudnn.flags(
-            enabled=True, benchmark=False, deterministic=True, allow_tf32=False
+            enabled=True, benchmark=False, deterministic=full, allow_tf32=not full
         ):
             yield
     finally:

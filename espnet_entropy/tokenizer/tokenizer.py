@@ -5,17 +5,23 @@ Legend: N units, T samples, D width.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from espnet_entropy.tokenizer.config import FEATURES, QUANTIZERS
-from espnet_entropy.tokenizer.features import Features, FeatureStream, build_features
+from espnet_entropy.tokenizer.features import (
+    Features,
+    FeatureStream,
+    JoinedFeatures,
+    build_features,
+)
 from espnet_entropy.tokenizer.kmeans import KMeansQuantizer
 from espnet_entropy.utils.config import check_choice, read_yaml, write_yaml
 from espnet_entropy.utils.files import fingerprint
-from espnet_entropy.utils.grid import FRAME_LENGTH
+from espnet_entropy.utils.grid import FRAME_LENGTH, num_units
 
 DESCRIPTION = "tokenizer.yaml"
 KEYS = (
@@ -76,18 +82,32 @@ class Tokenizer:
         """Units of several utterances; equal to calling the tokenizer on each.
 
         Where batches change the rounding of features (on a GPU), an utterance with a frame
-        so near to a tie that rounding could decide it is computed again alone.
+        so near to a tie that rounding could decide it is computed again alone. Not so in half
+        precision, where some units differ from those of the utterance alone.
 
         Raises:
             ValueError: as calling does.
         """
         wavs = [check_wav(wav) for wav in wavs]
+        return [
+            self(wav) if doubtful else units
+            for wav, (units, doubtful) in zip(wavs, self._together(wavs), strict=True)
+        ]
+
+    def _together(self, wavs: list[np.ndarray]) -> Iterator[tuple[np.ndarray, bool]]:
+        """Units of each utterance, computed in batches, and whether that could change any."""
         noise = self.features.batch_noise
-        result = []
-        for wav, frames in zip(wavs, self.features.extract_batch(wavs), strict=True):
-            units, doubtful = self.quantizer.assign_doubtful(frames, noise)
-            result.append(self(wav) if doubtful else units)
-        return result
+        if not isinstance(self.features, JoinedFeatures):
+            for frames in self.features.extract_batch(wavs):
+                yield self.quantizer.assign_doubtful(frames, noise)
+            return
+        joined = self.features.extract_joined(wavs)
+        units, doubtful = self.quantizer.assign_frames(joined, noise)
+        begin = 0
+        for wav in wavs:
+            end = begin + num_units(len(wav))
+            yield units[begin:end], bool(doubtful[begin:end].any())
+            begin = end
 
     def streaming(self) -> Tokenizer:
         """The tokenizer whose units a stream gives, offline, with the same quantizer.

@@ -63,6 +63,31 @@ def test_doubtful_frames_are_exactly_those_that_noise_can_move():
     assert not nearest(frames, noise=0.0)[1].any()
 
 
+def test_no_noise_moves_a_frame_that_is_not_doubtful():
+    """Of the true distances in float64; a product of 768 terms alone would doubt far more."""
+    random, noise = np.random.default_rng(4), 1e-3
+    centroids = (random.normal(size=(60, 768)) + 1).astype(np.float32)
+    frames = centroids[random.integers(0, 60, 3000)] + random.normal(size=(3000, 768))
+    mixed = random.random((3000, 1)) * 0.02 + 0.49  # of two centroids: near ties of every degree
+    pairs = centroids[random.integers(0, 60, (2, 3000))]
+    frames[::3] = (mixed * pairs[0] + (1 - mixed) * pairs[1])[::3]
+    frames = frames.astype(np.float32)
+    nearest = NearestCentroid(torch.from_numpy(centroids))
+    units, doubtful = nearest(torch.from_numpy(frames), noise)
+    x, c = frames.astype(np.float64), centroids.astype(np.float64)
+    distance = (x**2).sum(1)[:, None] - 2 * x @ c.T + (c**2).sum(1)  # to 1e-12
+    np.testing.assert_array_equal(units, distance.argmin(1))
+    apart = np.sqrt(((c[:, None] - c) ** 2).sum(-1))
+    reach = 2 * noise * np.linalg.norm(x, axis=1)[:, None] * apart[units]
+    near = distance - distance.min(1)[:, None] <= reach
+    expected = near.sum(1) > 1
+    np.testing.assert_array_equal(doubtful, expected)
+    assert 20 < expected.sum() < 1000
+    for chunk in (7, 1000):
+        nearest.chunk = chunk
+        np.testing.assert_array_equal(nearest(torch.from_numpy(frames), noise)[1], doubtful)
+
+
 def test_no_frames():
     assert KMeansQuantizer(np.eye(3, dtype=np.float32)).assign(np.zeros((0, 3))).shape == (0,)
 
