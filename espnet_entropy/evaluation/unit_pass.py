@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -149,7 +149,10 @@ def _compute(
     batches = plan_shards({utt: lengths[utt] for utt in utts}, SAMPLES_AT_ONCE, most=None)
     with ExitStack() as stack, progress((), "evaluate", total=len(utts)) as bar:
         streams = [stack.enter_context(open(path, "wb")) for path in paths]
-        for part in on_audio(data, batches, layered.features.extract_batch):
+        parts = stack.enter_context(
+            closing(on_audio(data, batches, layered.features.extract_batch))
+        )
+        for part in parts:
             for utt, frames in part:
                 if isinstance(frames, Exception) or len(frames) != num_units(lengths[utt]):
                     failures.add(utt, _reason(frames, lengths[utt]))

@@ -36,7 +36,7 @@ from espnet_entropy.utils.progress import progress
 from espnet_entropy.utils.scp import read_num_samples
 from espnet_entropy.utils.shards import ShardedArk, plan_shards
 
-SHARD_SAMPLES = 120 * SAMPLE_RATE  # of all layers: 240 MB with HuBERT base's 13
+SHARD_SAMPLES = 120 * SAMPLE_RATE  # all layers of HuBERT base: 240 MB, of which three are held
 ASSIGNED_AT_ONCE = 1 << 16  # frames
 BIGRAM = "bigram.safetensors"
 
@@ -216,7 +216,7 @@ class SystemsFit:
         corpus = DataDir.read(self.data)
         mine = self.ark.pending()
         with progress((), "features", total=sum(len(self.ark.shards[i]) for i in mine)) as bar:
-            parts = parts_of((self.ark.shards[i] for i in mine), self.lengths)
+            parts = parts_of((self.ark.shards[i] for i in mine), self.lengths, SHARD_SAMPLES)
             extract = self.layered.features.extract_batch
             write_beside(self.ark, mine, watched(on_audio(corpus, parts, extract), bar))
 

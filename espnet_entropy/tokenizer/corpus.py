@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from functools import partial
@@ -61,7 +61,7 @@ def tokenize_corpus(
     corpus, lengths = DataDir.read(data), read_num_samples(data)
     units = _units_of(corpus, Tokenizer.from_pretrained(model, device), readers_for(device))
     with progress((), "tokenize", total=sum(len(ark.shards[i]) for i in mine)) as bar:
-        parts = parts_of((ark.shards[i] for i in mine), lengths)
+        parts = parts_of((ark.shards[i] for i in mine), lengths, SHARD_SAMPLES)
         write_beside(ark, mine, watched(units(parts), bar))
 
 
@@ -112,15 +112,18 @@ def merge_units(
     return len(entries)
 
 
-def parts_of(shards: Iterable[list[str]], lengths: Mapping[str, int]) -> Iterator[list[str]]:
-    """Shards in pieces of ``SHARD_SAMPLES``: no more audio at a time, however large they are.
+def parts_of(
+    shards: Iterable[list[str]], lengths: Mapping[str, int], most_samples: int
+) -> Iterator[list[str]]:
+    """Shards in pieces: no more audio at a time, however large they are.
 
     Args:
         shards: lists of utterances.
         lengths: samples of each utterance.
+        most_samples: in a piece; a longer utterance is one by itself.
     """
     for utts in shards:
-        yield from plan_shards({utt: lengths[utt] for utt in utts}, SHARD_SAMPLES, most=None)
+        yield from plan_shards({utt: lengths[utt] for utt in utts}, most_samples, most=None)
 
 
 def on_audio(
@@ -128,7 +131,7 @@ def on_audio(
     parts: Iterable[list[str]],
     compute: Callable[[list[np.ndarray]], list[T]],
     readers: int = 1,
-) -> Iterator[Part[T]]:
+) -> Generator[Part[T], None, None]:
     """Load the audio of ``parts``, compute on one part at once, and give results in order.
 
     The next part is read in threads while one is computed: two are in memory. What the results
@@ -186,9 +189,18 @@ def write_beside(ark: ShardedArk, shards: list[int], parts: Iterable[Part[np.nda
 
     def write(parts: Iterator[Part[np.ndarray]]) -> None:
         results = chain.from_iterable(parts)
-        ark.run(lambda utts: islice(results, len(utts)), shards)
+        ark.run(partial(_whole, results), shards)
 
     behind(parts, write)
+
+
+def _whole(
+    results: Iterator[tuple[str, np.ndarray | Exception]], utts: list[str]
+) -> Iterator[tuple[str, np.ndarray | Exception]]:
+    """The results of just these utterances; what is short or shifted may not pass for a shard."""
+    for utt, result in zip(utts, islice(results, len(utts)), strict=True):
+        assert result[0] == utt, (result[0], utt)
+        yield result
 
 
 def watched(parts: Iterable[Part[T]], bar: Any) -> Iterator[Part[T]]:

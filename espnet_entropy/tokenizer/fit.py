@@ -87,7 +87,7 @@ class TokenizerFit:
         mine = self.ark.pending(job)
         corpus = DataDir.read(self.data)
         with progress((), "features", total=sum(len(self.ark.shards[i]) for i in mine)) as bar:
-            parts = parts_of((self.ark.shards[i] for i in mine), self.lengths)
+            parts = parts_of((self.ark.shards[i] for i in mine), self.lengths, SHARD_SAMPLES)
             write_beside(self.ark, mine, watched(self._sampled(corpus, parts), bar))
 
     def run(self, max_failed: float = 0.05) -> Tokenizer:

@@ -75,18 +75,28 @@ class KMeansQuantizer:
 
     def assign_doubtful(self, features: np.ndarray, noise: float) -> tuple[np.ndarray, bool]:
         """Units, and whether a relative error up to ``noise`` in a frame could change any."""
-        if features.ndim != 2 or features.shape[1] != self.dim:
-            raise ValueError(
-                f"k-means: expected features of shape (N, {self.dim}), got {features.shape}; "
-                "quantizer and features do not belong together."
-            )
         frames = torch.from_numpy(np.ascontiguousarray(features, dtype=np.float32))
         units, doubtful = self.assign_frames(frames, noise)
         return units, bool(doubtful.any())
 
     def assign_frames(self, frames: torch.Tensor, noise: float) -> tuple[np.ndarray, np.ndarray]:
-        """(N,) int32 units of (N, D) float32 frames on any device, and (N,) bool: which could
-        be another one with a relative error up to ``noise`` in their frame."""
+        """Units of frames on any device, and which of them an error could change.
+
+        Args:
+            frames: (N, D) float32.
+            noise: the largest relative error of a frame.
+
+        Returns:
+            (N,) int32 units, and (N,) bool: whether another could be nearest within the error.
+
+        Raises:
+            ValueError: for frames of another width, or that are not finite.
+        """
+        if frames.ndim != 2 or frames.shape[1] != self.dim:
+            raise ValueError(
+                f"k-means: expected features of shape (N, {self.dim}), got "
+                f"{tuple(frames.shape)}; quantizer and features do not belong together."
+            )
         if not bool(torch.isfinite(frames).all()):
             raise ValueError("k-means: features are NaN or infinite; check the audio and model.")
         units, doubtful = self._nearest(frames.to(self._device), noise)

@@ -30,6 +30,8 @@ class _Raised:
 def ahead(items: Iterable[T], most: int = 1) -> Generator[T, None, None]:
     """Iterate over ``items``, the next of which are made in a thread while one is used.
 
+    Closing it waits until the item that is being made is done.
+
     Args:
         items: iterated over in the thread, and closed there.
         most: how many are made beyond the one in use.
@@ -45,18 +47,19 @@ def ahead(items: Iterable[T], most: int = 1) -> Generator[T, None, None]:
 
     def make() -> None:
         last: object = _END
-        iterator = iter(items)
         try:
-            while room.acquire() and not stop:
-                try:
-                    made.put((next(iterator),))
-                except StopIteration:
-                    break
+            iterator = iter(items)
+            try:
+                while room.acquire() and not stop:
+                    try:
+                        made.put((next(iterator),))
+                    except StopIteration:
+                        break
+            finally:
+                _close(iterator)
         except BaseException as error:
             last = _Raised(error)
-        finally:
-            _close(iterator)
-            made.put(last)
+        made.put(last)
 
     thread = Thread(target=make, name="ahead", daemon=True)
     thread.start()
@@ -111,9 +114,9 @@ def behind(items: Iterable[T], consume: Callable[[Iterator[T]], object], most: i
             ended = True
             room.release()  # the other side may be waiting for it
 
+    iterator = iter(items)
     thread = Thread(target=run, name="behind", daemon=True)
     thread.start()
-    iterator = iter(items)
     last: object = _END
     try:
         for item in iterator:

@@ -50,7 +50,7 @@ def to_host(tensor: torch.Tensor) -> Callable[[], np.ndarray]:
         return tensor.numpy
     copy = tensor.to("cpu", non_blocking=True)  # torch takes pinned memory for it
     done = torch.cuda.Event()  # type: ignore[no-untyped-call]
-    done.record()
+    done.record(torch.cuda.current_stream(tensor.device))  # not that of the current device
 
     def wait() -> np.ndarray:
         done.synchronize()

@@ -188,10 +188,11 @@ def doubts(corpus: Any, utts: Sequence[str], tokenizer: Any, reference: Any) -> 
 
 def first_parts(samples: dict[str, int], few: bool) -> Iterator[list[str]]:
     """The utterances in parts as the stage has them; one part to warm up."""
-    from espnet_entropy.tokenizer.corpus import parts_of
+    from espnet_entropy.tokenizer.corpus import SHARD_SAMPLES, parts_of
 
     utts = list(samples)
-    yield from parts_of([utts[: 50 if len(utts) > 500 else 3] if few else utts], samples)
+    chosen = utts[: 50 if len(utts) > 500 else 3] if few else utts
+    yield from parts_of([chosen], samples, SHARD_SAMPLES)
 
 
 def ours(
@@ -334,7 +335,10 @@ def table(device: str, folder: Path, given: Sequence[str]) -> None:
         command += ["--tokenizer", args.tokenizer, "--case", json.dumps(case)]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:  # the other cases are worth having
-            print(f"{case}: {done.stderr.strip().splitlines()[-1]}", flush=True)
+            print(
+                f"{case}: {(done.stderr.strip() or str(done.returncode)).splitlines()[-1]}",
+                flush=True,
+            )
             continue
         found = json.loads(done.stdout.splitlines()[-1])
         most = found["flops"] if case[0] == "ceiling" else most

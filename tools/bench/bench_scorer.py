@@ -374,7 +374,10 @@ def main(argv: Sequence[str] | None = None) -> None:
             command += ["--case", json.dumps(case)]
             done = subprocess.run(command, capture_output=True, text=True, check=False)
             if done.returncode:  # the other cases are worth having
-                print(f"{case}: {done.stderr.strip().splitlines()[-1]}", flush=True)
+                print(
+                    f"{case}: {(done.stderr.strip() or str(done.returncode)).splitlines()[-1]}",
+                    flush=True,
+                )
                 continue
             found = json.loads(done.stdout.splitlines()[-1])
             most = found["flops"] if case[0] == "ceiling" else most

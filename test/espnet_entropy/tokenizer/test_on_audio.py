@@ -96,7 +96,7 @@ def test_shards_are_written_while_later_parts_are_computed(tmp_path):
 
     def compute(wavs):
         if letters(wavs) == ["f"]:  # the writer is at most a part behind
-            threading.Thread(target=wait_for, args=(first, written)).start()
+            threading.Thread(target=wait_for, args=(first, written), daemon=True).start()
             assert written.wait(PATIENCE)
         return lengths(wavs)
 
@@ -170,10 +170,9 @@ def test_batches_depend_on_the_shard_alone(tmp_path, monkeypatch):
     assert len(alone) == len(batches) > 3
 
 
-def test_large_shards_come_in_parts(monkeypatch):
-    monkeypatch.setattr(corpus_module, "SHARD_SAMPLES", 10)
+def test_large_shards_come_in_parts():
     sizes = dict(zip("abcdef", (5, 5, 5, 9, 1, 30), strict=True))
-    parts = parts_of([["a", "b", "c", "d"], ["e"], ["f"]], sizes)
+    parts = parts_of([["a", "b", "c", "d"], ["e"], ["f"]], sizes, 10)
     assert list(parts) == [["a", "b"], ["c", "d"], ["e"], ["f"]]
 
 

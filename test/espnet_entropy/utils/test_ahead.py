@@ -88,23 +88,24 @@ def test_consuming_does_not_hold_up_making():
 
 
 def test_no_more_wait_than_agreed():
-    made, go = [], threading.Event()
+    made, third = [], threading.Event()
 
     def items():
         for i in range(6):
             made.append(i)
+            if i == 2:
+                third.set()
             yield i
 
     def consume(stream):
         assert next(stream) == 0
-        time.sleep(0.1)
+        wait(third)
+        time.sleep(0.05)  # in which a fourth would be made
         ahead_of_us = list(made)
-        go.set()
         assert list(stream) == [1, 2, 3, 4, 5]
         assert ahead_of_us == [0, 1, 2]  # one in use here, one waiting, one made
 
     behind(items(), consume)
-    assert go.is_set()
 
 
 @pytest.mark.parametrize("error", [OSError("bad"), KeyboardInterrupt()])
