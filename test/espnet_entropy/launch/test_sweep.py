@@ -210,7 +210,12 @@ print(run_sweep("two", [Path()], Settings(base=Path("conf/train_asr.yaml"),
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
 def test_killed_in_the_second_row_it_goes_on_there(recipe, number):
     (recipe / "wait").write_text("coarse")
-    process = subprocess.Popen([sys.executable, "-c", COMMAND], stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        [sys.executable, "-c", COMMAND],
+        stderr=subprocess.DEVNULL,
+        # tests started by `&` in a script ignore it, and so would this
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
     stamp = Path("exp/stamps/sweep/two/coarse/seed1/train.json")
     deadline = time.monotonic() + 60
     while not stamp.is_file() and time.monotonic() < deadline:
